@@ -1,0 +1,130 @@
+"""`params.yaml` → frozen dataclasses, checked once. The meaning of each value stands beside it in params.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+
+class SettingError(Exception):
+    """A value in params.yaml that cannot be used; its text says which, why, and what to write instead."""
+
+
+def _check(right: bool, name: str, value: object, must: str) -> None:
+    if not right:
+        raise SettingError(f"{name} is {value!r}: it must be {must}")
+
+
+@dataclass(frozen=True)
+class Capture:
+    snaplen: int
+
+    def __post_init__(self) -> None:
+        _check(64 <= self.snaplen <= 262_144, "snaplen", self.snaplen, "from 64 to 262144 bytes")
+
+
+@dataclass(frozen=True)
+class ExtractFeatures:
+    windows_s: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        right = 0 < len(self.windows_s) <= 5 and all(1 <= w <= 86_400 for w in self.windows_s)
+        right = right and list(self.windows_s) == sorted(set(self.windows_s))
+        _check(right, "windows_s", list(self.windows_s), "one to five different lengths, ascending, from 1 to 86400 s")
+
+
+@dataclass(frozen=True)
+class TrainModel:
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True)
+class Detect:
+    top_talkers: int
+
+    def __post_init__(self) -> None:
+        _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")
+
+
+@dataclass(frozen=True)
+class Visualize:
+    dpi: int
+
+    def __post_init__(self) -> None:
+        _check(50 <= self.dpi <= 600, "dpi", self.dpi, "from 50 to 600")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    false_positive_rate: float
+
+    def __post_init__(self) -> None:
+        _check(0 < self.false_positive_rate < 1, "false_positive_rate", self.false_positive_rate, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One section per stage, in the order of dvc.yaml."""
+
+    capture: Capture
+    extract_features: ExtractFeatures
+    train_model: TrainModel
+    detect: Detect
+    visualize: Visualize
+    evaluate: Evaluate
+
+
+def load(path: str | os.PathLike[str]) -> Settings:
+    """Read and check params.yaml. Raises SettingError, in one sentence, at the first thing that is wrong."""
+    try:
+        document = yaml.safe_load(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"{path}: does not exist: run from the project's folder, or name it with --params") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"{path}: is not readable YAML ({' '.join(str(error).split())}): correct it") from error
+    try:
+        return _section(Settings, document, "")
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}: correct it there") from None
+
+
+def _section(kind: Any, value: Any, where: str) -> Any:
+    """`value`, a mapping from YAML, as the dataclass `kind`; every field must be there and nothing else."""
+    name = where.rstrip(".") or "the file"
+    if not isinstance(value, dict):
+        raise SettingError(f"{name} is {value!r}: it must be a section of names and values")
+    known = [field.name for field in fields(kind)]
+    for key in value:
+        if key not in known:
+            raise SettingError(f"{where}{key} is not a known name: the names are {', '.join(known)}")
+    for key in known:
+        if key not in value:
+            raise SettingError(f"{where}{key} is missing")
+    types = get_type_hints(kind)
+    try:
+        return kind(**{key: _value(types[key], value[key], f"{where}{key}") for key in known})
+    except SettingError as error:
+        raise error if "." in str(error).split(" ")[0] or not where else SettingError(f"{where}{error}") from None
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _section(kind, value, f"{where}.")
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind == tuple[int, ...]:
+        if not isinstance(value, list) or any(type(item) is not int for item in value):
+            raise SettingError(f"{where} is {value!r}: it must be a list of whole numbers")
+        return tuple(value)
+    if type(value) is not kind:
+        words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
+        raise SettingError(f"{where} is {value!r}: it must be {words}")
+    return value

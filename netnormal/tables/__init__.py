@@ -1,0 +1,64 @@
+"""The contracts: every column of every file, and how the files are read and written.
+
+A table in memory is a pandas DataFrame whose columns follow a `Schema`: integers are int64 with -1 for an
+empty cell, floats float64 with NaN, text pandas Categorical with a missing category, time int64 nanoseconds UTC.
+"""
+
+from netnormal.tables.columns import Column, InputError, Schema
+from netnormal.tables.contracts import (
+    ANOMALIES,
+    INCIDENTS,
+    INTERVAL_LABELS,
+    LABELLED_PACKETS,
+    PACKET_LABELS,
+    PACKETS,
+    ROW_KEY,
+    SCHEMAS,
+    SCORES,
+    TCP_FLAGS,
+)
+from netnormal.tables.feature_columns import FEATURE_COLUMNS, FEATURES
+from netnormal.tables.files import (
+    Writer,
+    atomic,
+    blocks,
+    concat,
+    empty,
+    identify,
+    iso,
+    read,
+    read_json,
+    write,
+    write_json,
+    writer,
+)
+
+__all__ = [
+    "ANOMALIES",
+    "FEATURES",
+    "FEATURE_COLUMNS",
+    "INCIDENTS",
+    "INTERVAL_LABELS",
+    "LABELLED_PACKETS",
+    "PACKETS",
+    "PACKET_LABELS",
+    "ROW_KEY",
+    "SCHEMAS",
+    "SCORES",
+    "TCP_FLAGS",
+    "Column",
+    "InputError",
+    "Schema",
+    "Writer",
+    "atomic",
+    "blocks",
+    "concat",
+    "empty",
+    "identify",
+    "iso",
+    "read",
+    "read_json",
+    "write",
+    "write_json",
+    "writer",
+]
