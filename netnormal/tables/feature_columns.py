@@ -41,6 +41,8 @@ FEATURES = Schema(
     "python extract_features.py",
     (
         *ROW_KEY,
+        # Not a feature but what rows are compared within: the model scales each kind by itself (required by model/).
+        Column("kind", "text", "protocol and outcome of most of its flows: `TCP answered`, `UDP unanswered`, `ARP broadcast` …"),
         Column("packets", "int", "packets of the conversation in the window, both directions", low=1),
         Column("bytes", "int", "bytes on the wire, both directions", "bytes", low=0),
         Column("first_packet", "time", "time of its first packet in the window"),
