@@ -41,9 +41,34 @@ class ExtractFeatures:
 @dataclass(frozen=True)
 class TrainModel:
     seed: int
+    trees: int
+    rows_per_tree: int
+    range_extension_share: float
+    range_extension_reach: float
+    shrinkage_rows: float
+    spread_floor: float
+    minimum_rows: int
+    minimum_windows: int
+    calibration_share: float
+    calibration_folds: int
+    tail_share: float
+    alert_budget_per_day: float
 
     def __post_init__(self) -> None:
         _check(self.seed >= 0, "seed", self.seed, "0 or more")
+        _check(10 <= self.trees <= 2000, "trees", self.trees, "from 10 to 2000")
+        _check(16 <= self.rows_per_tree <= 65_536, "rows_per_tree", self.rows_per_tree, "from 16 to 65536")
+        share, reach = self.range_extension_share, self.range_extension_reach
+        _check(0 <= share <= 1, "range_extension_share", share, "from 0 (off) to 1")
+        _check(reach >= 1, "range_extension_reach", reach, "1 or more")
+        _check(self.shrinkage_rows >= 0, "shrinkage_rows", self.shrinkage_rows, "0 or more")
+        _check(self.spread_floor > 0, "spread_floor", self.spread_floor, "more than 0")
+        _check(self.minimum_rows >= 20, "minimum_rows", self.minimum_rows, "20 or more")
+        _check(self.minimum_windows >= 4, "minimum_windows", self.minimum_windows, "4 or more")
+        _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
+        _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
+        _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")
 
 
 @dataclass(frozen=True)

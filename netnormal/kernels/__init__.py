@@ -1,0 +1,1 @@
+"""Every numba function: arrays in, arrays out, nothing else."""

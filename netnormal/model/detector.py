@@ -1,0 +1,256 @@
+"""The model: per window length a baseline, a forest, a calibrated tail and a threshold."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+
+from netnormal import tables
+from netnormal.model import forest as forests
+from netnormal.model.baseline import NOVELTIES, Baseline, scaled, unscaled
+from netnormal.model.calibration import Tail, score_of
+from netnormal.settings import TrainModel
+
+_DAY_S = 86_400
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row is anomalous: one feature, its value, and what is usual for this service or host.
+
+    `spreads` is how many spreads the value lies outside the usual centre; `splits` how many splits of its mean path the
+    feature spared the row. For a novelty value, low and high are shares of the baseline's windows in which it was seen.
+    """
+
+    feature: str
+    value: float
+    low: float
+    high: float
+    spreads: float
+    splits: float
+
+    def __str__(self) -> str:
+        name = self.feature.replace("_", " ")
+        if np.isnan(self.low):
+            return f"{name.removesuffix(' ratio')}: seen in {self.value:.0%} of the baseline's windows"
+        usual = f"usually {_number(self.low)} to {_number(self.high)}"
+        return f"{name} {_number(self.value)} ({usual}; {self.spreads:,.0f} spreads from the centre)"
+
+
+@dataclass
+class WindowModel:
+    """What was learnt for one window length."""
+
+    baseline: Baseline
+    forest: IsolationForest
+    tail: Tail
+    threshold: float  # tail probability at or under which a row is an anomaly
+    rows: int
+    calibration_rows: int
+    units_per_day: float
+
+    def __post_init__(self) -> None:
+        self.trees = forests.Trees.of(self.forest)
+
+    def __getstate__(self) -> dict[str, Any]:  # the trees are in the forest already
+        return {name: value for name, value in self.__dict__.items() if name != "trees"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self.trees = forests.Trees.of(self.forest)
+
+
+@dataclass
+class Model:
+    """Scores rows of tables.FEATURES against a baseline."""
+
+    sides: dict[str, str]  # feature → high or both
+    windows: dict[int, WindowModel]
+    left_out: dict[int, str]  # window length → why it has no model
+    settings: TrainModel
+    start: int
+    end: int
+
+    # ------------------------------------------------------------ learning
+
+    @classmethod
+    def fit(cls, table: pd.DataFrame, chosen: TrainModel, jobs: int) -> Model:
+        """Learn from a table of tables.FEATURES; its time order decides what is held out for calibration.
+
+        Raises ValueError if no window length has enough rows.
+        """
+        sides: dict[str, str] = {column.name: column.side for column in tables.FEATURE_COLUMNS}
+        made = cls(sides, {}, {}, chosen, int(table["first_packet"].min()), int(table["last_packet"].max()))
+        lengths = np.unique(table["window_s"]).tolist()
+        for window_s in lengths:
+            rows = table[table["window_s"] == window_s]
+            spans = rows["window_start"].nunique()
+            if len(rows) < chosen.minimum_rows or spans < chosen.minimum_windows:
+                made.left_out[window_s] = (
+                    f"{len(rows):,} rows in {spans} windows; needs {chosen.minimum_rows:,} in {chosen.minimum_windows}"
+                )
+        usable = [length for length in lengths if length not in made.left_out]
+        if not usable:
+            raise ValueError("; ".join(f"{length} s windows: {why}" for length, why in made.left_out.items()))
+        for window_s in usable:
+            rows = table[table["window_s"] == window_s]
+            made.windows[window_s] = made._fit_window(rows, window_s, len(usable), jobs)
+        return made
+
+    def _fit_window(self, table: pd.DataFrame, window_s: int, n_lengths: int, jobs: int) -> WindowModel:
+        starts = np.unique(table["window_start"])
+        held_out: list[np.ndarray] = []
+        n_held_rows = 0
+        # Each fold is judged by what came before it, as new traffic will be.
+        shares = np.linspace(1 - self.settings.calibration_share, 1, self.settings.calibration_folds + 1)
+        edges = np.unique(np.maximum(np.round(shares * starts.size).astype(int), 1))
+        for first, last in itertools.pairwise(edges):
+            at = np.searchsorted(starts, table["window_start"].to_numpy())
+            earlier, later = table[at < first], table[(first <= at) & (at < last)]
+            baseline, forest = self._learn(earlier, jobs)
+            scores = forests.Trees.of(forest).scores(baseline.distances(later))
+            held_out.append(_unit_maxima(later, scores))
+            n_held_rows += len(later)
+        calibration = np.concatenate(held_out)
+        baseline, forest = self._learn(table, jobs)
+        tail = Tail.fit(calibration, self.settings.tail_share)
+        units_per_day = (
+            table.groupby(["window_start", "source"], observed=True).ngroups / starts.size * _DAY_S / window_s
+        )
+        threshold = min(self.settings.alert_budget_per_day / n_lengths / units_per_day, 1.0)
+        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day)
+
+    def _learn(self, table: pd.DataFrame, jobs: int) -> tuple[Baseline, IsolationForest]:
+        chosen = self.settings
+        baseline = Baseline.fit(table, self.sides, chosen.shrinkage_rows, chosen.spread_floor)
+        rows = baseline.distances(table, own=True)
+        return baseline, forests.fit(rows, chosen, jobs)
+
+    # ------------------------------------------------------------ judging
+
+    def judge(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Score rows of one or several window lengths: columns score, tail_probability, anomaly, in the rows' order.
+
+        Rows of a length without a model get the score 0 and the tail probability 1.
+        Raises tables.InputError if a feature the model was trained on is missing.
+        """
+        probability = np.ones(len(table))
+        anomaly = np.zeros(len(table), np.int64)
+        lengths = table["window_s"].to_numpy()
+        for window_s, part in self.windows.items():
+            chosen = np.flatnonzero(lengths == window_s)
+            if chosen.size:
+                rows = part.baseline.distances(table.iloc[chosen])
+                probability[chosen] = part.tail.probability(part.trees.scores(rows))
+                anomaly[chosen] = probability[chosen] <= part.threshold
+        return pd.DataFrame(
+            {"score": score_of(probability), "tail_probability": probability, "anomaly": anomaly}, index=table.index
+        )
+
+    def explain(self, table: pd.DataFrame) -> list[list[Reason]]:
+        """For each row its reasons, strongest first: what shortened its path by at least a tenth of the most."""
+        reasons: list[list[Reason]] = [[] for _ in range(len(table))]
+        lengths = table["window_s"].to_numpy()
+        for window_s, part in self.windows.items():
+            chosen = np.flatnonzero(lengths == window_s)
+            if chosen.size:
+                for at, found in zip(chosen, _reasons(part, table.iloc[chosen]), strict=True):
+                    reasons[at] = found
+        return reasons
+
+    # ------------------------------------------------------------ telling
+
+    def card(self) -> dict[str, Any]:
+        """What a person should know about the model, as plain values for model_card.json."""
+        span_s = (self.end - self.start) / 1e9
+        return {
+            "baseline": {
+                "start": tables.iso(self.start),
+                "end": tables.iso(self.end),
+                "span_s": round(span_s, 3),
+            },
+            "settings": asdict(self.settings),
+            "features": list(self.sides),
+            "novelties": list(NOVELTIES),
+            "windows": {
+                str(window_s): {
+                    "rows": part.rows,
+                    "windows": part.baseline.windows,
+                    "calibration_rows": part.calibration_rows,
+                    "calibration_units": part.tail.count,
+                    "tail_start_score": part.tail.start,
+                    "tail_mean_excess": part.tail.mean_excess,
+                    "units_per_day": round(part.units_per_day, 1),
+                    "threshold_tail_probability": part.threshold,
+                    "threshold_forest_score": part.tail.quantile(part.threshold),
+                }
+                for window_s, part in self.windows.items()
+            },
+            "left_out": {str(window_s): why for window_s, why in self.left_out.items()},
+            "promise": self.promise(),
+        }
+
+    def promise(self) -> str:
+        """What the alert budget is worth with this much baseline.
+
+        Nothing seen in a held-out time T bounds a rate at 3/T with 95 % confidence (the rule of three, Hanley and
+        Lippman-Hand 1983), however the tail is extrapolated.
+        """
+        held_out_s = max(part.tail.count / part.units_per_day * _DAY_S for part in self.windows.values())
+        provable = 3 * _DAY_S / held_out_s
+        budget = self.settings.alert_budget_per_day
+        if provable <= budget:
+            hours = held_out_s / 3600
+            return f"{hours:,.1f} h of held-out baseline support the budget of {budget:g} false incidents a day"
+        return (
+            f"{held_out_s / 60:,.0f} minutes of held-out baseline cannot promise fewer than {provable:,.0f} false "
+            f"incidents a day; the budget of {budget:g} a day rests on extrapolating their tail"
+        )
+
+
+def _unit_maxima(table: pd.DataFrame, scores: np.ndarray) -> np.ndarray:
+    """The highest score per source and window: rows of one source at one time are one story, and one false alarm."""
+    codes = table["source"].cat.codes.to_numpy()
+    return pd.Series(scores).groupby([table["window_start"].to_numpy(), codes]).max().to_numpy()
+
+
+def _reasons(part: WindowModel, table: pd.DataFrame) -> list[list[Reason]]:
+    rows = part.baseline.distances(table)
+    splits = part.trees.contributions(rows)
+    names = part.baseline.names
+    value, centre, spread = (np.full(rows.shape, np.nan) for _ in range(3))
+    at = 0
+    for usual in part.baseline.usual:
+        here = slice(at, at + len(usual.names))
+        group = usual.group_of(table)
+        value[:, here] = scaled(table, usual.names)
+        centre[:, here], spread[:, here] = usual.centre[group], usual.spread[group]
+        at = here.stop
+    found: list[list[Reason]] = []
+    for row in range(len(rows)):
+        listed = []
+        for column in np.argsort(-splits[row], kind="stable"):
+            name, worth = names[column], float(splits[row, column])
+            if worth <= 0 or worth < 0.1 * splits[row].max():
+                break
+            if rows[row, column] <= 0:  # the absence of something odd is no reason
+                continue
+            if name in NOVELTIES:
+                seen = 1 - float(rows[row, column])
+                listed.append(Reason(name, seen, np.nan, np.nan, np.nan, worth))
+                continue
+            middle, width = centre[row, column], 2 * spread[row, column]
+            low, high = (unscaled(name, middle + sign * width) for sign in (-1, 1))
+            distance = abs(value[row, column] - middle) / spread[row, column]
+            listed.append(Reason(name, unscaled(name, value[row, column]), low, high, distance, worth))
+        found.append(listed)
+    return found

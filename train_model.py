@@ -1,0 +1,54 @@
+"""Stage 2: feature table → model of what is normal.
+
+Reads   dataset/features.csv           (docs/schemas.md#features), traffic to call normal: the baseline
+Writes  models/isolation_forest.pkl    one Isolation Forest per window length, with baseline and calibration
+        models/model_card.json         the same for people: what it was trained on, and what it can promise
+
+The later part of the baseline is held out in turn to calibrate the scores, and the threshold follows from
+`alert_budget_per_day` in params.yaml. An attack in the baseline becomes part of what is normal, so train on traffic you
+trust; more hours make a better model than more packets.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from netnormal import model, stage, tables
+
+
+def main(args: argparse.Namespace) -> str:
+    table = tables.read(args.input, tables.FEATURES)
+    if table.empty:
+        raise tables.InputError(args.input, "has no rows", "give a capture with packets to  python capture.py")
+    with stage.workers(args):
+        try:
+            made = model.Model.fit(table, args.settings.train_model, args.jobs)
+        except ValueError as error:
+            remedy = "capture longer, or lower minimum_rows in params.yaml"
+            raise tables.InputError(args.input, f"too little traffic to learn from ({error})", remedy) from error
+    model.save(made, args.output)
+    for window_s, why in made.left_out.items():
+        stage.log.warning("No model for windows of %s s: %s.", window_s, why)
+    stage.log.info("Note: %s.", made.promise())
+    rows = sum(part.rows for part in made.windows.values())
+    lengths = " and ".join(f"{window_s}" for window_s in made.windows)
+    span = np.timedelta64(made.end - made.start, "ns") / np.timedelta64(1, "m")
+    return (
+        f"Learnt from {rows:,} conversations over {span:,.1f} minutes, in windows of {lengths} s → {args.output} "
+        f"(readable: {model.card_path(args.output)})"
+    )
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = stage.parser(__doc__)
+    parser.add_argument(
+        "--input", default="dataset/features.csv", metavar="CSV", help="features (default: %(default)s)"
+    )
+    parser.add_argument("--output", default="models/isolation_forest.pkl", metavar="PKL", help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    stage.run(main, arguments())
