@@ -1,8 +1,9 @@
 """What is usual: centre and spread of each feature for each service and host, and how rare a combination is.
 
-A row's features become distances from what is usual for it. The prefix of a feature says with whose past it is compared:
-`conversation_` with the same service's, `source_` and `destination_` with the same host's, always among rows of the same
-`kind` (protocol and outcome), and shrunk towards all rows of that kind, and those towards all rows, where data is thin.
+A row's features become distances from what is usual for it. A feature's prefix says with whose past it is compared:
+`conversation_` with the same service's, `source_` and `destination_` with the same host's, always among rows of the
+same `kind` (protocol and outcome), and shrunk towards all rows of that kind, and those towards all rows, where data is
+thin.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _logarithmic(name: str) -> bool:
 
 
 def scaled(table: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """The features on the scale they are compared on: log1p for counts, bytes, seconds and rates. float64 (n, names)."""
+    """The features on the scale they are compared on: log1p for counts, bytes, seconds, rates; float64 (n, names)."""
     columns = [table[name].to_numpy(np.float64) for name in names]
     return np.column_stack([np.log1p(c) if _logarithmic(n) else c for n, c in zip(names, columns, strict=True)])
 
@@ -45,7 +46,7 @@ def unscaled(name: str, value: float) -> float:
 
 
 def keys(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[list[Key], np.ndarray]:
-    """The distinct values of key columns, as tuples of text, in order of appearance, and each row's number among them."""
+    """The distinct values of key columns, tuples of text in order of appearance, and each row's number among them."""
     codes = [table[name].cat.codes.to_numpy(np.int64) for name in columns]
     code = codes[0]
     for name, more in zip(columns[1:], codes[1:], strict=True):

@@ -1,0 +1,287 @@
+"""The model: scaling against the baseline, the forest's scores and attribution, calibration, and its file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netnormal import model, settings, tables
+from netnormal.kernels.baseline import group_quantiles
+from netnormal.model import forest as forests
+from netnormal.model.baseline import Baseline
+from netnormal.model.calibration import Tail, score_of
+
+ROOT = Path(__file__).parent.parent
+CHOSEN = replace(settings.load(ROOT / "params.yaml").train_model, trees=50)
+NAMES = [column.name for column in tables.FEATURE_COLUMNS]
+CONVERSATION = next(c.name for c in tables.FEATURE_COLUMNS if c.name.startswith("conversation_") and c.side == "high")
+
+
+def feature_table(n_windows=60, hosts=8, seed=0, window_s=10):
+    """Quiet traffic: every host talks to two servers in every window, and features wander around 5."""
+    random = np.random.default_rng(seed)
+    n = n_windows * hosts * 2
+    window, host, server = np.unravel_index(np.arange(n), (n_windows, hosts, 2))
+    start = 1_795_234_120_000_000_000 + window * window_s * 10**9
+    columns = {
+        "window_s": np.full(n, window_s),
+        "window_start": start,
+        "source": pd.Categorical([f"10.0.0.{h}" for h in host]),
+        "destination": pd.Categorical([f"10.0.1.{s}" for s in server]),
+        "service": pd.Categorical([("TCP/443", "UDP/53")[s] for s in server]),
+        "kind": pd.Categorical([("TCP answered", "UDP answered")[s] for s in server]),
+        "packets": random.integers(1, 100, n),
+        "bytes": random.integers(60, 10_000, n),
+        "first_packet": start,
+        "last_packet": start + 10**9,
+    }
+    ratios = [name for name in NAMES if name.endswith("_ratio")]
+    columns |= {name: random.beta(2, 8, n) if name in ratios else random.lognormal(1.6, 0.3, n) for name in NAMES}
+    return pd.DataFrame(columns)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return model.Model.fit(feature_table(), CHOSEN, jobs=1)
+
+
+# ---------------------------------------------------------------- scaling
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 5))
+def test_group_quantiles_are_numpys(seed, n, n_groups):
+    random = np.random.default_rng(seed)
+    values = np.where(random.random((n, 3)) < 0.2, np.nan, random.normal(size=(n, 3)))
+    group = random.integers(0, n_groups, n)
+    order, starts = np.argsort(group, kind="stable"), np.r_[0, np.cumsum(np.bincount(group, minlength=n_groups))]
+    levels = np.array([0.05, 0.5, 0.95])
+    quantiles, counts = group_quantiles(values, order, starts, levels)
+    for g in range(n_groups):
+        for column in range(3):
+            cells = values[group == g, column]
+            cells = cells[~np.isnan(cells)]
+            assert counts[g, column] == cells.size
+            wanted = np.quantile(cells, levels) if cells.size else np.full(3, np.nan)
+            np.testing.assert_allclose(quantiles[g, column], wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_host_is_compared_with_its_own_past_and_a_new_host_with_the_network():
+    table = feature_table()
+    name = next(n for n in NAMES if n.startswith("source_") and n.endswith("_count"))
+    busy = table["source"] == "10.0.0.7"
+    table.loc[busy, name] *= 100
+    baseline = Baseline.fit(table, {name: "high"}, shrinkage=5, floor=0.2)
+    rows = table.iloc[:1].copy()
+    rows[name] = 500.0
+    rows["source"] = pd.Categorical(["10.0.0.7"])
+    its_own = baseline.distances(rows)[0, 0]
+    rows["source"] = pd.Categorical(["10.9.9.9"])
+    of_a_stranger = baseline.distances(rows)[0, 0]
+    assert of_a_stranger > 2 * its_own
+
+
+def test_less_than_usual_is_no_distance_and_what_does_not_apply_is_none_either():
+    table = feature_table()
+    baseline = Baseline.fit(table, {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
+    rows = table.iloc[:3].copy()
+    rows[CONVERSATION] = [0.0, np.nan, 1e6]
+    little, absent, much = baseline.distances(rows)[:, 0]
+    assert (little, absent) == (0, 0)
+    assert much > 1
+
+
+def test_novelty_is_one_for_what_was_never_seen_and_does_not_count_a_rows_own_window():
+    table = feature_table(n_windows=20)
+    once = table.iloc[[0]].copy()
+    once["service"] = pd.Categorical(["TCP/9999"])
+    table = tables.concat([table, once])
+    baseline = Baseline.fit(table, {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
+    at = baseline.names.index("novelty_service_ratio")
+    own, new = baseline.distances(table, own=True)[:, at], baseline.distances(table)[:, at]
+    assert own[-1] == 1  # its only window is its own
+    assert 0 < new[-1] < 1
+    np.testing.assert_allclose(own[:-1], 0, atol=1e-6)
+
+
+# ---------------------------------------------------------------- forest
+
+
+@pytest.fixture(scope="module")
+def forest_and_rows():
+    random = np.random.default_rng(3)
+    rows = random.exponential(size=(500, 6)).astype(np.float32)
+    return forests.fit(rows, CHOSEN, jobs=1), np.vstack([rows[:100], random.exponential(4, (100, 6))]).astype(
+        np.float32
+    )
+
+
+def test_scores_are_scikit_learns(forest_and_rows):
+    forest, rows = forest_and_rows
+    np.testing.assert_allclose(forests.Trees.of(forest).scores(rows), -forest.score_samples(rows), rtol=1e-9)
+
+
+def test_contributions_sum_exactly_to_the_path_length_spared(forest_and_rows):
+    forest, rows = forest_and_rows
+    trees = forests.Trees.of(forest)
+    depth = -np.log2(trees.scores(rows)) * trees.scale
+    np.testing.assert_allclose(trees.contributions(rows).sum(axis=1), trees.mean_root() - depth, rtol=1e-9, atol=1e-9)
+
+
+def test_a_value_far_outside_scores_above_one_just_outside_thanks_to_range_extension():
+    rows = np.random.default_rng(5).uniform(size=(2000, 5)).astype(np.float32)
+    probes = np.full((2, 5), 0.5, np.float32)
+    probes[:, 0] = 1.05, 2.8
+    near, far = forests.Trees.of(forests.fit(rows, replace(CHOSEN, trees=300), 1)).scores(probes)
+    plain = forests.fit(rows, replace(CHOSEN, trees=300, range_extension_share=0.0), 1)
+    near_plain, far_plain = forests.Trees.of(plain).scores(probes)
+    assert far > near
+    assert far - near > far_plain - near_plain
+
+
+def test_an_attacked_row_is_anomalous_and_says_which_feature_made_it(fitted):
+    table = feature_table(seed=1)
+    assert fitted.judge(table)["anomaly"].mean() < 0.01
+    row = table.iloc[[5]].copy()
+    for name in NAMES[:6]:
+        row[name] = row[name] * 1000
+    verdict = fitted.judge(row).iloc[0]
+    (reasons,) = fitted.explain(row)
+    assert verdict["anomaly"] == 1
+    assert verdict["score"] > 0.8
+    assert {reason.feature for reason in reasons} <= set(NAMES[:6])
+    assert all(reason.value > reason.high for reason in reasons)
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def test_tail_probability_falls_with_the_score_and_never_reaches_zero():
+    tail = Tail.fit(np.random.default_rng(0).normal(0.4, 0.05, 400), 0.1)
+    probability = tail.probability(np.linspace(0, 1, 1001))
+    assert (np.diff(probability) <= 0).all()
+    assert probability[0] == 1
+    assert 0 < probability[-1] < 1e-6
+    for wanted in (1e-2, 1e-4, 1e-8):
+        assert tail.probability(np.array([tail.quantile(wanted)]))[0] == pytest.approx(wanted)
+    assert (np.diff(score_of(probability)) >= 0).all()
+
+
+def test_the_share_of_new_benign_rows_at_or_under_a_tail_probability_is_about_that_probability():
+    random = np.random.default_rng(0)
+    tail = Tail.fit(random.exponential(size=2000), 0.1)
+    new = tail.probability(random.exponential(size=1_000_000))
+    for wanted in (0.5, 0.01, 0.001):
+        assert (new <= wanted).mean() == pytest.approx(wanted, rel=0.5)
+
+
+def test_a_stricter_budget_means_a_lower_threshold_and_the_card_says_what_cannot_be_promised(fitted):
+    strict = model.Model.fit(feature_table(), replace(CHOSEN, alert_budget_per_day=0.1), jobs=1)
+    assert strict.windows[10].threshold < fitted.windows[10].threshold
+    assert "cannot promise fewer than" in fitted.card()["promise"]
+    generous = model.Model.fit(feature_table(), replace(CHOSEN, alert_budget_per_day=20_000.0), jobs=1)
+    assert "support the budget" in generous.card()["promise"]
+
+
+def test_a_window_length_with_too_little_baseline_is_left_out_and_said():
+    table = tables.concat([feature_table(), feature_table(n_windows=3, window_s=600)])
+    made = model.Model.fit(table, CHOSEN, jobs=1)
+    assert list(made.windows) == [10]
+    assert re.search(r"48 rows in 3 windows", made.card()["left_out"]["600"])
+    with pytest.raises(ValueError, match="48 rows"):
+        model.Model.fit(feature_table(n_windows=3, window_s=600), CHOSEN, jobs=1)
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_a_saved_model_judges_as_before_and_equal_training_makes_equal_files(fitted, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    model.save(fitted, tmp_path / "a" / "m.pkl")
+    model.save(model.Model.fit(feature_table(), CHOSEN, jobs=2), tmp_path / "b" / "m.pkl")
+    cards = [(tmp_path / name / "model_card.json").read_text() for name in ("a", "b")]
+    assert cards[0] == cards[1]
+    loaded = model.load(tmp_path / "a" / "m.pkl")
+    pd.testing.assert_frame_equal(loaded.judge(feature_table(seed=2)), fitted.judge(feature_table(seed=2)))
+
+
+class _Command:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "inside an object array"])
+def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(tmp_path, nested):
+    ran = tmp_path / "ran"
+    payload = np.array([_Command(ran)], dtype=object) if nested else _Command(ran)
+    joblib.dump({"model": payload}, tmp_path / "m.pkl")
+    with pytest.raises(tables.InputError, match=r"system.*train_model\.py"):
+        model.load(tmp_path / "m.pkl")
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello, I am text",
+        pickle.dumps([1, 2, 3]),
+        b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\xff.",
+        os.urandom(4000),
+    ],
+    ids=["empty", "text", "a list", "endless", "noise"],
+)
+def test_what_is_no_model_is_refused_in_one_sentence(tmp_path, content):
+    (tmp_path / "m.pkl").write_bytes(content)
+    with pytest.raises(tables.InputError, match="is not a model this netnormal can read"):
+        model.load(tmp_path / "m.pkl")
+
+
+def test_a_truncated_or_exchanged_model_is_refused(fitted, tmp_path):
+    model.save(fitted, tmp_path / "m.pkl")
+    whole = (tmp_path / "m.pkl").read_bytes()
+    (tmp_path / "m.pkl").write_bytes(whole[:-100])
+    with pytest.raises(tables.InputError, match=r"is not the model that model_card\.json describes"):
+        model.load(tmp_path / "m.pkl")
+    (tmp_path / "model_card.json").unlink()
+    with pytest.raises(tables.InputError, match="is not a model"):
+        model.load(tmp_path / "m.pkl")
+
+
+def test_a_model_of_other_features_is_refused_by_name(fitted, tmp_path):
+    other = model.Model(fitted.sides | {"conversation_luck_ratio": "high"}, {}, {}, CHOSEN, 0, 1)
+    model.save(replace(other, windows=fitted.windows), tmp_path / "m.pkl")
+    with pytest.raises(tables.InputError, match="conversation_luck_ratio"):
+        model.load(tmp_path / "m.pkl")
+
+
+def test_train_model_says_in_one_sentence_that_the_baseline_is_too_short(tmp_path):
+    tables.write(tmp_path / "features.csv", tables.FEATURES, feature_table(n_windows=3))
+    (tmp_path / "old.pkl").write_bytes(b"old")
+    command = [sys.executable, ROOT / "train_model.py", "--input", "features.csv", "--output", "old.pkl"]
+    done = subprocess.run(
+        [*command, "--params", ROOT / "params.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"train_model.py: features.csv: too little traffic .*: capture longer.*\n", done.stderr)
+    assert (tmp_path / "old.pkl").read_bytes() == b"old"
