@@ -31,11 +31,13 @@ class Capture:
 @dataclass(frozen=True)
 class ExtractFeatures:
     windows_s: tuple[int, ...]
+    lateness_s: float
 
     def __post_init__(self) -> None:
         right = 0 < len(self.windows_s) <= 5 and all(1 <= w <= 86_400 for w in self.windows_s)
         right = right and list(self.windows_s) == sorted(set(self.windows_s))
         _check(right, "windows_s", list(self.windows_s), "one to five different lengths, ascending, from 1 to 86400 s")
+        _check(0 <= self.lateness_s <= 60, "lateness_s", self.lateness_s, "from 0 to 60 s")
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,64 @@ class TrainModel:
 
 
 @dataclass(frozen=True)
+class Patterns:
+    scan_success_benign: float
+    scan_success_scanner: float
+    scan_detection: float
+    scan_false_alarm: float
+    scan_ports: int
+    scan_hosts: int
+    stealth_ports: int
+    route_trace_ttl: int
+    syn_flood_per_s: int
+    syn_flood_count: int
+    udp_flood_per_s: int
+    udp_flood_flows: int
+    udp_stream_ports: tuple[int, ...]
+    icmp_flood_per_s: int
+    flood_least_s: int
+    spoofed_share: float
+    arp_unasked_replies: int
+    arp_reply_wait_s: int
+    slow_http_connections: int
+    slow_http_least_s: int
+    icmp_tunnel_bytes: int
+    dns_tunnel_bytes: int
+    guess_connections: int
+    guess_bulk_connections: int
+
+    def __post_init__(self) -> None:
+        for name in ("scan_success_benign", "scan_success_scanner", "scan_detection", "scan_false_alarm"):
+            _check(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")
+        for low, high in (("scan_success_scanner", "scan_success_benign"), ("scan_false_alarm", "scan_detection")):
+            _check(getattr(self, low) < getattr(self, high), low, getattr(self, low), f"less than {high}")
+        _check(0 < self.spoofed_share <= 1, "spoofed_share", self.spoofed_share, "above 0, up to 1")
+        _check(0 <= self.route_trace_ttl <= 255, "route_trace_ttl", self.route_trace_ttl, "from 0 to 255")
+        for name, value in vars(self).items():
+            if isinstance(value, int) and name != "route_trace_ttl":
+                _check(value >= 1, name, value, "1 or more")
+        ports = self.udp_stream_ports
+        _check(all(0 <= port <= 65535 for port in ports), "udp_stream_ports", list(ports), "ports, 0 to 65535")
+
+
+@dataclass(frozen=True)
+class Incidents:
+    gap_s: int
+    absorb_s: int
+    medium_tail_probability: float
+
+    def __post_init__(self) -> None:
+        _check(self.gap_s >= 0, "gap_s", self.gap_s, "0 or more")
+        _check(self.absorb_s >= 0, "absorb_s", self.absorb_s, "0 or more")
+        p = self.medium_tail_probability
+        _check(0 < p < 1, "medium_tail_probability", p, "between 0 and 1")
+
+
+@dataclass(frozen=True)
 class Detect:
     top_talkers: int
+    patterns: Patterns
+    incidents: Incidents
 
     def __post_init__(self) -> None:
         _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")
