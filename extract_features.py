@@ -1,0 +1,41 @@
+"""Stage 1: packet table → feature table.
+
+Reads   dataset/captured_data.csv   (docs/schemas.md#captured_data), or a capture file directly
+Writes  dataset/features.csv        (docs/schemas.md#features), one row per conversation and window
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from netnormal import stage, tables
+from netnormal.features import Window, Windower, window_features
+
+
+def main(args: argparse.Namespace) -> str:
+    windower = Windower(args.settings.extract_features)
+    with stage.workers(args), tables.writer(args.output, tables.FEATURES) as out:
+        for block in stage.progress(tables.blocks(args.input, tables.PACKETS), "extracting features", args):
+            append(out, windower.push(block))
+        append(out, windower.flush())
+    return f"{windower.packets:,} packets, {windower.late:,} late → {out.rows:,} rows in {args.output}"
+
+
+def append(out: tables.Writer, windows: Iterable[Window]) -> None:
+    for window in windows:
+        out.append(window_features(window))
+
+
+if __name__ == "__main__":
+    parser = stage.parser(__doc__)
+    parser.add_argument(
+        "--input",
+        default="dataset/captured_data.csv",
+        metavar="FILE",
+        help="packet table (.csv, .csv.gz), or a capture file (.pcap, .pcapng, .gz) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", default="dataset/features.csv", metavar="FILE", help="feature table (default: %(default)s)"
+    )
+    stage.run(main, parser)

@@ -1,0 +1,440 @@
+"""Packet table → feature table: `Windower` cuts time into windows, `window_features` describes each closed one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from netnormal import tables
+from netnormal.flows import (
+    ACK,
+    ANSWERED,
+    BROADCAST,
+    FIN,
+    MIDSTREAM,
+    NOTICE,
+    RST,
+    SYN,
+    conversations,
+    directed_flows,
+    flag_bits,
+    flows,
+    requests_and_replies,
+)
+from netnormal.kernels import group as kernels
+from netnormal.settings import ExtractFeatures
+from netnormal.tables.flow_columns import FLOWS, OUTCOMES
+
+__all__ = ["Window", "Windower", "conversations", "flows", "window_features"]
+
+SECOND = kernels.SECOND
+SILENCE_NS = SECOND  # a packet after this much silence is a new call
+FAILED, CARRIED_ON, ONE_WAY = range(3)
+CLASSES = ("failed", "answered", "one-way")  # of flows, for counting like with like
+USUAL_DNS_TYPES = (1, 12, 28, 33, 65)  # A, PTR, AAAA, SRV, HTTPS
+
+
+# ---------------------------------------------------------------- windows
+
+
+@dataclass
+class Window:
+    """The packets (tables.PACKETS, in order of time) of one closed window [start, start + window_s); start in ns."""
+
+    window_s: int
+    start: int
+    packets: pd.DataFrame
+
+
+class Windower:
+    """Cuts a stream of packets, in any blocks, into windows of several lengths, aligned to the epoch.
+
+    A window closes once a packet `lateness_s` or more beyond its end has been seen; packets that come after that are
+    late for it: left out there, and counted in `late` (once for each length). Both are judged packet by packet, so
+    the windows do not depend on how the stream was cut into blocks. `packets` counts all.
+    """
+
+    def __init__(self, settings: ExtractFeatures) -> None:
+        self.packets = 0
+        self.late = 0
+        self._lengths = [(window_s, window_s * SECOND) for window_s in settings.windows_s]
+        self._lateness = round(settings.lateness_s * SECOND)
+        self._latest: int | None = None
+        self._open: dict[tuple[int, int], list[pd.DataFrame]] = {}  # (end, window_s) → its packets so far
+
+    def push(self, packets: pd.DataFrame) -> list[Window]:
+        """Take the next packets (tables.PACKETS); return the windows they closed, in order of (end, window_s)."""
+        if not len(packets):
+            return []
+        time = packets["time"].to_numpy(np.int64)
+        latest = np.maximum.accumulate(time)
+        if self._latest is not None:
+            latest = np.maximum(latest, self._latest)
+        self.packets += len(time)
+        self._latest = int(latest[-1])
+        for window_s, length in self._lengths:
+            window = time // length
+            in_time = (window + 1) * length + self._lateness > latest
+            self.late += int(len(time) - in_time.sum())
+            for number, rows in _runs(window, in_time):
+                self._open.setdefault(((number + 1) * length, window_s), []).append(packets.iloc[rows])
+        return self._close(self._latest - self._lateness)
+
+    def flush(self) -> list[Window]:
+        """The stream has ended: close what is open."""
+        return self._close(None)
+
+    def _close(self, until: int | None) -> list[Window]:
+        closed = []
+        for end, window_s in sorted(key for key in self._open if until is None or key[0] <= until):
+            packets = tables.concat(self._open.pop((end, window_s)))
+            time = packets["time"].to_numpy()
+            if (np.diff(time) < 0).any():
+                packets = packets.iloc[np.argsort(time, kind="stable")]
+            closed.append(Window(window_s, end - window_s * SECOND, packets))
+        return closed
+
+
+def _runs(window: np.ndarray, keep: np.ndarray) -> list[tuple[int, slice | np.ndarray]]:
+    """(window, its rows) for each window in which there are rows to keep; a slice where they are neighbours."""
+    if keep.all() and (np.diff(window) >= 0).all():
+        starts = np.flatnonzero(np.diff(window, prepend=window[0] - 1))
+        ends = np.append(starts[1:], len(window))
+        return [(int(window[a]), slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)]
+    rows = np.flatnonzero(keep)
+    order = rows[np.argsort(window[rows], kind="stable")]
+    cuts = np.flatnonzero(np.diff(window[order])) + 1
+    return [(int(window[part[0]]), part) for part in np.split(order, cuts) if len(part)]
+
+
+# ---------------------------------------------------------------- features
+
+
+def window_features(window: Window) -> pd.DataFrame:
+    """One row of features per conversation of a closed window.
+
+    Returns a table of tables.FEATURES, sorted by (source, destination, service). The meaning, unit, reason and source
+    of each feature stand in tables.FEATURE_COLUMNS; one without meaning for a conversation is empty (NaN), never 0.
+    Context (`source_`, `destination_`) counts conversations alike: the flows of the same protocol and the same class,
+    failed, one-way, or other. A conversation is of the class that most of its flows are of (in a tie, failed), so
+    that a probe sees the scan it is part of, and the scanner's own innocent name lookups do not.
+    Pure: it depends on nothing but the window.
+    """
+    packets = window.packets
+    flow_table, flow, outward = directed_flows(packets)
+    keys, conversation = conversations(flow_table)
+    n = len(keys)
+    f = {column.name: flow_table[column.name].to_numpy() for column in FLOWS if column.kind != "text"}
+    of_packet = conversation[flow]
+    sums = {
+        name: _sum(conversation, f[name], n)
+        for name in ("packets_out", "packets_in", "bytes_out", "bytes_in", "payload_out", "payload_in")
+    }
+    first, last = np.full(n, np.iinfo(np.int64).max), np.full(n, -1, np.int64)
+    np.minimum.at(first, conversation, f["first_packet"])
+    np.maximum.at(last, conversation, f["last_packet"])
+
+    columns: dict[str, object] = {
+        "window_s": np.full(n, window.window_s, np.int64),
+        "window_start": np.full(n, window.start, np.int64),
+        **{name: keys[name].array for name in keys},
+        "packets": (sums["packets_out"] + sums["packets_in"]).astype(np.int64),
+        "bytes": (sums["bytes_out"] + sums["bytes_in"]).astype(np.int64),
+        "first_packet": first,
+        "last_packet": last,
+    }
+    kind = _classes(f)
+    votes = np.bincount(conversation * 3 + kind, minlength=3 * n).reshape(n, 3)
+    kind_of_row = votes.argmax(axis=1)  # in a tie the first: failed
+    protocol = _first_of(flow_table["protocol"].array.codes.astype(np.int64), conversation, n)
+    columns["kind"] = _kinds(protocol, kind_of_row, flow_table["protocol"].array.categories)
+    is_ip = _any(of_packet, packets["payload"].to_numpy() >= 0, n)
+    found = _of_flows(f, kind, conversation, sums, is_ip, n)
+    found["conversation_duration_s"] = (last - first) / SECOND
+    found |= _of_packets(packets, f, flow, outward, of_packet, n)
+    found |= _of_names(packets, of_packet, n)
+    found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
+    found |= _hardware(packets, flow_table, flow, outward, conversation, n)
+    columns |= {feature.name: found[feature.name] for feature in tables.FEATURE_COLUMNS}
+    return pd.DataFrame(columns, copy=False)
+
+
+def _classes(f: dict[str, np.ndarray]) -> np.ndarray:
+    """Class of each flow. What goes on since before the window counts as answered: its attempt is not in sight."""
+    by_outcome = np.full(len(OUTCOMES), FAILED)
+    by_outcome[[ANSWERED, MIDSTREAM]] = CARRIED_ON
+    by_outcome[[BROADCAST, NOTICE]] = ONE_WAY
+    return np.where(f["half_open"] > 0, FAILED, by_outcome[f["outcome"]])
+
+
+def _kinds(protocol: np.ndarray, kind: np.ndarray, protocols: pd.Index) -> pd.Categorical:
+    words = [f"{word} {name}" for word in protocols for name in CLASSES]
+    return pd.Categorical.from_codes(protocol * 3 + kind, words)  # type: ignore[call-overload]
+
+
+def _of_flows(
+    f: dict[str, np.ndarray],
+    kind: np.ndarray,
+    conversation: np.ndarray,
+    sums: dict[str, np.ndarray],
+    is_ip: np.ndarray,
+    n: int,
+) -> dict[str, np.ndarray]:
+    """Features of the conversation's own flows."""
+    count = _sum(conversation, None, n)
+    failures = _sum(conversation, kind == FAILED, n)
+    asking = _sum(conversation, kind != ONE_WAY, n)
+    payload = sums["payload_out"] + sums["payload_in"]
+    shaken = ~np.isnan(f["handshake_s"])
+    return {
+        "conversation_flows_count": count,
+        "conversation_failed_count": failures,
+        "conversation_failed_ratio": _ratio(failures, asking),
+        "conversation_most_open_count": _most_open(conversation, f, n),
+        "conversation_packets_out_count": sums["packets_out"],
+        "conversation_packets_in_count": sums["packets_in"],
+        "conversation_payload_out_bytes": _where(is_ip, sums["payload_out"]),
+        "conversation_payload_in_bytes": _where(is_ip, sums["payload_in"]),
+        "conversation_upload_ratio": _ratio(sums["payload_out"], payload),
+        "conversation_peak_flows_per_s": _peak(conversation, f["first_packet"], n),
+        "conversation_flow_duration_mean_s": _sum(conversation, (f["last_packet"] - f["first_packet"]) / SECOND, n)
+        / count,
+        "conversation_handshake_mean_s": _ratio(
+            _sum(conversation[shaken], f["handshake_s"][shaken], n), _sum(conversation[shaken], None, n)
+        ),
+        "conversation_turns_mean_count": _where(payload > 0, _sum(conversation, f["turns"], n) / count),
+        "conversation_payload_per_flow_bytes": _where(payload > 0, payload / count),
+    }
+
+
+def _of_packets(
+    packets: pd.DataFrame,
+    f: dict[str, np.ndarray],
+    flow: np.ndarray,
+    outward: np.ndarray,
+    of_packet: np.ndarray,
+    n: int,
+) -> dict[str, np.ndarray]:
+    """Features of the conversation's own packets."""
+    time, payload = packets["time"].to_numpy(), packets["payload"].to_numpy()
+    flags, ttl = flag_bits(packets["tcp_flags"]), packets["ttl"].to_numpy()
+    is_out = outward > 0
+    filled_out, filled_in = is_out & (payload > 0), ~is_out & (payload > 0)
+    tcp = flags >= 0
+    odd = (flags & (SYN | ACK | RST) == 0) | ((flags & SYN != 0) & (flags & (FIN | RST) != 0))
+    is_tcp, is_ip = _any(of_packet, tcp, n), _any(of_packet, ttl >= 0, n)
+
+    gaps, mean, squares = kernels.call_gaps(of_packet, time, outward, SILENCE_NS, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        regular = 1 / (1 + np.sqrt(squares / gaps) / mean)
+
+    request, reply, _ = requests_and_replies(packets)
+    is_dns, answers = packets["dns_type"].to_numpy() >= 0, packets["dns_rcode"].to_numpy() >= 0
+    request, reply = request | (is_dns & ~answers), reply | answers
+    waiting, unasked = kernels.unmatched(flow, request, reply, len(f["outcome"]))
+    asks = _any(of_packet, (request | reply) & (f["outcome"][flow] != BROADCAST), n)
+    per_flow = _first_of(of_packet, flow, len(f["outcome"]))
+    return {
+        "conversation_peak_packets_per_s": _peak(of_packet, time, n),
+        "conversation_payload_out_mean_bytes": _mean(of_packet[filled_out], payload[filled_out], n),
+        "conversation_payload_in_mean_bytes": _mean(of_packet[filled_in], payload[filled_in], n),
+        "conversation_payload_out_entropy_bits": _spread(of_packet[filled_out], payload[filled_out], n)[1],
+        "conversation_regularity_ratio": _where(gaps >= 3, regular),
+        "conversation_rst_count": _where(is_tcp, _sum(of_packet, tcp & (flags & RST != 0), n)),
+        "conversation_odd_flags_count": _where(is_tcp, _sum(of_packet, tcp & odd, n)),
+        "conversation_empty_ratio": _ratio(_sum(of_packet, tcp & (payload == 0), n), _sum(of_packet, tcp, n)),
+        "conversation_fragments_count": _where(is_ip, _sum(of_packet, packets["fragment"].to_numpy() > 0, n)),
+        "conversation_ttls_count": _positive(_spread(of_packet[is_out & (ttl >= 0)], ttl[is_out & (ttl >= 0)], n)[0]),
+        "conversation_unanswered_count": _where(asks, _sum(per_flow, waiting, n)),
+        "conversation_unasked_count": _where(asks, _sum(per_flow, unasked, n)),
+    }
+
+
+def _of_names(packets: pd.DataFrame, of_packet: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Features of the DNS queries and responses in the conversation."""
+    name, kind = packets["dns_query"].array.codes, packets["dns_type"].to_numpy()
+    rcode, payload = packets["dns_rcode"].to_numpy(), packets["payload"].to_numpy()
+    asked = np.flatnonzero((kind >= 0) & (rcode < 0))
+    answered = np.flatnonzero(rcode >= 0)
+    group = of_packet[asked]
+    queries = _sum(group, None, n)
+
+    used, code = np.unique(name[asked], return_inverse=True)
+    words = [packets["dns_query"].array.categories[i] if i >= 0 else "" for i in used]
+    letters = pa.array(words, pa.string())
+    offsets = np.frombuffer(letters.buffers()[1], np.int32, len(words) + 1).astype(np.int64)
+    data = np.frombuffer(letters.buffers()[2] or b"", np.uint8)
+    size = np.diff(offsets)
+    domains: dict[str, int] = {}
+    domain = [domains.setdefault(".".join(word.rsplit(".", 2)[-2:]), len(domains)) for word in words]
+    code = code.astype(np.int64)
+    _, first = kernels.pair_ids(group, code)
+    below, first_below = kernels.pair_ids(group[first], np.array(domain, np.int64)[code[first]])
+    names_below = np.bincount(below, minlength=len(first_below))
+    return {
+        "conversation_dns_queries_count": _positive(queries),
+        "conversation_dns_names_count": _positive(_sum(group[first], None, n)),
+        "conversation_dns_names_per_domain_count": _positive(
+            kernels.peaks(group[first][first_below], names_below, n).astype(np.float64)
+        ),
+        "conversation_dns_name_mean_bytes": _mean(group, size[code], n),
+        "conversation_dns_name_max_bytes": _where(queries > 0, kernels.peaks(group, size[code], n)),
+        "conversation_dns_name_entropy_bits": _mean(group, kernels.name_bits(offsets, data)[code], n),
+        "conversation_dns_odd_types_ratio": _mean(group, ~np.isin(kind[asked], USUAL_DNS_TYPES), n),
+        "conversation_dns_failed_ratio": _mean(of_packet[answered], rcode[answered] > 0, n),
+        "conversation_dns_answer_mean_bytes": _mean(of_packet[answered], payload[answered], n),
+    }
+
+
+def _context(
+    flow_table: pd.DataFrame,
+    f: dict[str, np.ndarray],
+    kind: np.ndarray,
+    kind_of_row: np.ndarray,
+    conversation: np.ndarray,
+    is_ip: np.ndarray,
+    n: int,
+) -> dict[str, np.ndarray]:
+    """What the source does and the destination undergoes, over the flows of the same protocol and class."""
+    alike = kind == kind_of_row[conversation]
+    source, destination, service, protocol = (
+        flow_table[name].array.codes.astype(np.int64) for name in ("source", "destination", "service", "protocol")
+    )
+    found: dict[str, np.ndarray] = {}
+    for side, own, peer, sent, got in (
+        ("source", source, destination, "out", "in"),
+        ("destination", destination, source, "in", "out"),
+    ):
+        all_of_it, first = kernels.pair_ids(own, protocol)
+        group, _ = kernels.pair_ids(all_of_it, kind)
+        m = int(group.max()) + 1 if len(group) else 0
+        row = _first_of(group[alike], conversation[alike], n)  # each conversation's group
+        peers, peers_bits = _spread(group, peer, m)
+        services, services_bits = _spread(group, service, m)
+        count = _sum(group, None, m)
+        share = _ratio(_sum(all_of_it, kind == FAILED, len(first)), _sum(all_of_it, None, len(first)))
+        of_group = {
+            "flows_count": count,
+            "services_count": services,
+            "peak_flows_per_s": _peak(group, f["first_packet"], m),
+            "failed_ratio": np.where(
+                _first_of(kind, group, m) == FAILED, share[_first_of(all_of_it, group, m)], np.nan
+            ),
+        }
+        if side == "source":
+            of_group |= {
+                "destinations_count": peers,
+                "destinations_entropy_bits": peers_bits,
+                "services_entropy_bits": services_bits,
+                "packets_out_count": _sum(group, f["packets_out"], m),
+            }
+        else:
+            of_group |= {
+                "sources_count": peers,
+                "sources_entropy_bits": peers_bits,
+                "packets_in_count": _sum(group, f["packets_out"], m),
+                "most_open_count": _most_open(group, f, m),
+            }
+        found |= {f"{side}_{name}": values[row] for name, values in of_group.items()}
+        for name, direction in ((f"{side}_payload_out_bytes", sent), (f"{side}_payload_in_bytes", got)):
+            found[name] = _where(is_ip, _sum(group, f[f"payload_{direction}"], m)[row])
+        if side == "source":
+            for name, other, counted in (
+                ("source_services_at_destination_count", destination, service),
+                ("source_destinations_of_service_count", service, destination),
+            ):
+                narrow, first = kernels.pair_ids(group, other)
+                different = _spread(narrow, counted, len(first))[0]
+                found[name] = different[_first_of(narrow[alike], conversation[alike], n)]
+    return found
+
+
+def _hardware(
+    packets: pd.DataFrame,
+    flow_table: pd.DataFrame,
+    flow: np.ndarray,
+    outward: np.ndarray,
+    conversation: np.ndarray,
+    n: int,
+) -> dict[str, np.ndarray]:
+    """From how many hardware addresses the source and the destination sent."""
+    known: dict[str, int] = {}
+    ends = [
+        np.array([known.setdefault(word, len(known)) for word in flow_table[name].array.categories], np.int64)[
+            flow_table[name].array.codes
+        ]
+        for name in ("source", "destination")
+    ]
+    protocol = flow_table["protocol"].array.codes.astype(np.int64)
+    mac = packets["src_mac"].array.codes.astype(np.int64)
+    sender = np.where(outward > 0, ends[0][flow], ends[1][flow])
+    # flows and packets share one numbering of (address, protocol)
+    ids, first = kernels.pair_ids(
+        np.concatenate([ends[0], ends[1], sender]), np.concatenate([protocol, protocol, protocol[flow]])
+    )
+    k = len(protocol)
+    macs = _positive(_spread(ids[2 * k :][mac >= 0], mac[mac >= 0], len(first))[0])
+    return {
+        "source_macs_count": macs[_first_of(ids[:k], conversation, n)],
+        "destination_macs_count": macs[_first_of(ids[k : 2 * k], conversation, n)],
+    }
+
+
+# ---------------------------------------------------------------- groups
+
+
+def _sum(group: np.ndarray, values: np.ndarray | None, n: int) -> np.ndarray:
+    """Sum per group, as floats; without `values`, the number of rows."""
+    return np.bincount(group, values, n).astype(np.float64)
+
+
+def _mean(group: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    return _ratio(_sum(group, values, n), _sum(group, None, n))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole; empty where the whole is 0."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def _where(applies: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.where(applies, values, np.nan)
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    return _where(values > 0, values)
+
+
+def _any(group: np.ndarray, true: np.ndarray, n: int) -> np.ndarray:
+    return np.bincount(group[true], minlength=n) > 0
+
+
+def _first_of(values: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:
+    """The value of each group in which all rows have the same one."""
+    out = np.zeros(n, np.int64)
+    out[group] = values
+    return out
+
+
+def _spread(group: np.ndarray, values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of different values per group, and their entropy in bits (empty for a group without rows)."""
+    pairs, first = kernels.pair_ids(group, values)
+    owner = group[first]
+    rows = _sum(group, None, n)
+    share = np.bincount(pairs, minlength=len(first)) / rows[owner]
+    return _sum(owner, None, n), _where(rows > 0, _sum(owner, -share * np.log2(share), n))
+
+
+def _peak(group: np.ndarray, time: np.ndarray, n: int) -> np.ndarray:
+    """Most rows per group within one second (seconds begin with the clock's)."""
+    pairs, first = kernels.pair_ids(group, time // SECOND)
+    return kernels.peaks(group[first], np.bincount(pairs, minlength=len(first)), n).astype(np.float64)
+
+
+def _most_open(group: np.ndarray, f: dict[str, np.ndarray], n: int) -> np.ndarray:
+    end = f["last_packet"]
+    order = np.argsort(end, kind="stable")
+    return kernels.most_open(group, f["first_packet"], end, order, n).astype(np.float64)
