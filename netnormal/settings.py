@@ -98,7 +98,8 @@ class Patterns:
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
     guess_connections: int
-    guess_bulk_connections: int
+    guess_span_s: int
+    guess_ports: tuple[int, ...]
 
     def __post_init__(self) -> None:
         for name in ("scan_success_benign", "scan_success_scanner", "scan_detection", "scan_false_alarm"):
@@ -110,8 +111,9 @@ class Patterns:
         for name, value in vars(self).items():
             if isinstance(value, int) and name != "route_trace_ttl":
                 _check(value >= 1, name, value, "1 or more")
-        ports = self.udp_stream_ports
-        _check(all(0 <= port <= 65535 for port in ports), "udp_stream_ports", list(ports), "ports, 0 to 65535")
+        for name in ("udp_stream_ports", "guess_ports"):
+            ports = getattr(self, name)
+            _check(all(0 <= port <= 65535 for port in ports), name, list(ports), "ports, 0 to 65535")
 
 
 @dataclass(frozen=True)
@@ -140,16 +142,21 @@ class Detect:
 @dataclass(frozen=True)
 class Visualize:
     dpi: int
+    top_hosts: int
 
     def __post_init__(self) -> None:
         _check(50 <= self.dpi <= 600, "dpi", self.dpi, "from 50 to 600")
+        _check(1 <= self.top_hosts <= 100, "top_hosts", self.top_hosts, "from 1 to 100")
 
 
 @dataclass(frozen=True)
 class Evaluate:
+    labels: tuple[str, ...]
     false_positive_rate: float
+    merge_labels: dict[str, str]
 
     def __post_init__(self) -> None:
+        _check(len(self.labels) <= 1, "labels", list(self.labels), "one file in brackets, or [] for none")
         _check(0 < self.false_positive_rate < 1, "false_positive_rate", self.false_positive_rate, "between 0 and 1")
 
 
@@ -203,10 +210,15 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _section(kind, value, f"{where}.")
     if kind is float and type(value) is int:
         return float(value)
-    if kind == tuple[int, ...]:
-        if not isinstance(value, list) or any(type(item) is not int for item in value):
-            raise SettingError(f"{where} is {value!r}: it must be a list of whole numbers")
+    if kind in (tuple[int, ...], tuple[str, ...]):
+        item_kind, words = (int, "whole numbers") if kind == tuple[int, ...] else (str, "texts")
+        if not isinstance(value, list) or any(type(item) is not item_kind for item in value):
+            raise SettingError(f"{where} is {value!r}: it must be a list of {words}")
         return tuple(value)
+    if kind == dict[str, str]:
+        if not isinstance(value, dict) or any(type(text) is not str for text in (*value, *value.values())):
+            raise SettingError(f"{where} is {value!r}: it must be pairs of texts, as {{a: b}}")
+        return value
     if type(value) is not kind:
         words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
         raise SettingError(f"{where} is {value!r}: it must be {words}")

@@ -1,0 +1,272 @@
+"""Labels × results → metrics. What each figure means stands here and in docs/evaluation.md, in the same words.
+
+Packet figures ask how well a score orders packets. Alert figures ask what a person sees: attacks found, false
+incidents, and how long it took. Both are needed: a detector may rank well and still bury a person in alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+BENIGN = "benign"
+_CURVE_POINTS = 400
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What each of n packets really is.
+
+    names: the attacks, in order of their first packet; one label is one attack event.
+    attack: int32[n], position in `names`, or -1 for benign.
+    judged: bool[n]; False leaves a packet out of the packet figures (its label is merged into another attack's).
+    """
+
+    names: tuple[str, ...]
+    attack: np.ndarray
+    judged: np.ndarray
+
+    @property
+    def benign(self) -> np.ndarray:
+        return self.judged & (self.attack < 0)
+
+    def of(self, attack: int) -> np.ndarray:
+        """bool[n]: the judged packets of one attack."""
+        return self.judged & (self.attack == attack)
+
+
+def truth(labels: pd.DataFrame, packets: pd.DataFrame, merged: Mapping[str, str]) -> Truth:
+    """The truth about `packets` from a table of tables.PACKET_LABELS or of tables.INTERVAL_LABELS.
+
+    packets : columns packet, time, src_mac, dst_mac, src_ip, dst_ip; n rows.
+    merged : label → the attack it counts with. Its packets are part of that event, and are in no packet figure.
+
+    By packet: a packet without a label is benign. By interval: a packet has the label of the last interval that holds
+    its time (both ends included) and names its two ends, in either direction, by IP or MAC address; an empty cell
+    names any. Raises ValueError if a label is for a packet that is not there, or a packet has two.
+    """
+    words = _by_packet(labels, packets["packet"].to_numpy()) if "packet" in labels else _by_interval(labels, packets)
+    code, found = pd.factorize(words)  # in order of first appearance
+    events = [merged.get(str(name), str(name)) for name in found]
+    names = tuple(dict.fromkeys(name for name in events if name != BENIGN))
+    position = np.array([names.index(name) if name != BENIGN else -1 for name in events], np.int32)
+    kept = np.array([name not in merged for name in found], bool)
+    return Truth(names, position[code], kept[code])
+
+
+def _by_packet(labels: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
+    words = np.full(len(numbers), BENIGN, object)
+    order = np.argsort(numbers, kind="stable")
+    wanted = labels["packet"].to_numpy()
+    if len(np.unique(wanted)) < len(wanted):
+        raise ValueError("a packet has two labels")
+    at = np.searchsorted(numbers, wanted, sorter=order)
+    known = at < len(numbers)
+    known[known] = numbers[order[at[known]]] == wanted[known]
+    if not known.all():
+        raise ValueError(f"packet {wanted[~known][0]} has a label and is not in the capture")
+    words[order[at]] = labels["label"].to_numpy(object)
+    return words
+
+
+def _by_interval(labels: pd.DataFrame, packets: pd.DataFrame) -> np.ndarray:
+    time = packets["time"].to_numpy()
+    words = np.full(len(time), BENIGN, object)
+    for row in labels.itertuples():
+        named = np.ones((2, len(time)), bool)  # as sent, and the other way round
+        for name, ends in ((row.source, ("src", "dst")), (row.destination, ("dst", "src"))):
+            if isinstance(name, str):
+                for way, end in enumerate(ends):
+                    named[way] &= ((packets[f"{end}_ip"] == name) | (packets[f"{end}_mac"] == name)).to_numpy()
+        words[(time >= row.start) & (time <= row.end) & named.any(axis=0)] = row.label
+    return words
+
+
+# ---------------------------------------------------------------- packets
+
+
+def packet_figures(
+    score: np.ndarray, known: Truth, false_positive_rate: float
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """How well `score` (float[n], higher = more unusual) tells attack packets from benign ones.
+
+    Returns the figures, and a table with one row per attack: attack, packets, roc_auc, recall. Without benign or
+    without attack packets the figures are NaN.
+
+    roc_auc: chance that an attack packet scores over a benign one, ties counting half. average_precision: mean
+    precision over the ranks of the attack packets (Davis & Goadrich 2006 on why beside ROC). mean_roc_auc,
+    mean_recall: over attacks, so that a flood of many packets counts once. recall: share of the attack packets over
+    the lowest threshold that at most `false_positive_rate` of the benign packets are over.
+    """
+    score = score.astype(np.float64)
+    benign = np.sort(score[known.benign])
+    limit = _limit(benign, false_positive_rate)
+    rows = []
+    for attack, name in enumerate(known.names):
+        mine = score[known.of(attack)]
+        rows.append((name, len(mine), _auc(mine, benign), _share(mine > limit)))
+    each = pd.DataFrame(rows, columns=["attack", "packets", "roc_auc", "recall"])
+    attacks = score[known.judged & (known.attack >= 0)]
+    precision = float("nan")
+    if len(attacks) and len(benign):
+        is_attack = np.r_[np.ones(len(attacks), bool), np.zeros(len(benign), bool)]
+        precision = float(metrics.average_precision_score(is_attack, np.r_[attacks, benign]))
+    figures = {
+        "roc_auc": _auc(attacks, benign),
+        "average_precision": precision,
+        "mean_roc_auc": float(each["roc_auc"].mean()),
+        "recall": _share(attacks > limit),
+        "mean_recall": float(each["recall"].mean()),
+    }
+    return figures, each
+
+
+def _limit(benign: np.ndarray, false_positive_rate: float) -> float:
+    """The score that at most that share of `benign` (ascending) is over; NaN, which nothing is over, without any."""
+    if not len(benign):
+        return float("nan")
+    return float(benign[len(benign) - 1 - int(false_positive_rate * len(benign))])
+
+
+def _auc(attacks: np.ndarray, benign: np.ndarray) -> float:
+    """Mann & Whitney 1947; `benign` ascending."""
+    if not len(attacks) or not len(benign):
+        return float("nan")
+    below = np.searchsorted(benign, attacks, "left") + np.searchsorted(benign, attacks, "right")
+    return float(below.mean() / 2 / len(benign))
+
+
+def _share(mask: np.ndarray) -> float:
+    return float(mask.mean()) if len(mask) else float("nan")
+
+
+def curves(score: np.ndarray, known: Truth) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ROC curve (false_positive_rate, recall) and the precision-recall curve (recall, precision), to be drawn.
+
+    Both are thinned, and empty without benign or without attack packets.
+    """
+    is_attack = known.attack[known.judged] >= 0
+    roc: dict[str, np.ndarray] = {"false_positive_rate": np.empty(0), "recall": np.empty(0)}
+    pr: dict[str, np.ndarray] = {"recall": np.empty(0), "precision": np.empty(0)}
+    if is_attack.any() and not is_attack.all():
+        values = score[known.judged].astype(np.float64)
+        false, true, _ = metrics.roc_curve(is_attack, values)
+        roc = {"false_positive_rate": false, "recall": true}
+        precision, recall, _ = metrics.precision_recall_curve(is_attack, values)
+        pr = {"recall": recall[::-1], "precision": precision[::-1]}
+    return _thinned(pd.DataFrame(roc)), _thinned(pd.DataFrame(pr))
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    if len(curve) <= _CURVE_POINTS:
+        return curve
+    return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, _CURVE_POINTS).round().astype(int))]
+
+
+# ---------------------------------------------------------------- alerts
+
+
+def attack_events(
+    known: Truth,
+    packets: pd.DataFrame,
+    incident_id: pd.Series,
+    incidents: pd.DataFrame,
+    anomalies: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per attack event: attack, start, end, found, named, incidents, patterns, time_to_detect_s.
+
+    packets : n rows as for `truth`. incident_id : of labelled_packets.csv, n rows. incidents, anomalies : the tables of
+    tables.INCIDENTS and tables.ANOMALIES.
+
+    found: an incident contains a packet of the attack. named: an incident overlaps the attack in time and names one of
+    its hosts as source or destination; more lenient, as two attacks by one host at one time are then both named.
+    time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is the end of
+    the first window that has an anomalous row of a found incident between two of the attack's hosts; for an incident
+    without such a row (a pattern alone found it), the incident's last packet. Empty if not found.
+    """
+    window_end = anomalies["window_start"].to_numpy() + anomalies["window_s"].to_numpy() * _SECOND
+    time = packets["time"].to_numpy()
+    rows = []
+    for attack, name in enumerate(known.names):
+        mine = known.attack == attack
+        start, end = int(time[mine].min()), int(time[mine].max())
+        hosts = _hosts(packets, known, attack)
+        ids = [str(i) for i in incident_id[mine].dropna().unique()]
+        found = incidents[incidents["incident_id"].isin(ids)]
+        overlapping = (anomalies["window_start"] <= end).to_numpy() & (window_end > start)
+        between = anomalies["source"].isin(hosts) & anomalies["destination"].isin(hosts)
+        rows_of_it = overlapping & between.to_numpy()
+        verdicts = []
+        for one in found.itertuples():
+            ends = window_end[rows_of_it & (anomalies["incident_id"] == one.incident_id).to_numpy()]
+            verdicts.append(int(ends.min()) if len(ends) else max(int(one.end), start))  # type: ignore[arg-type]
+        rows.append(
+            {
+                "attack": name,
+                "start": start,
+                "end": end,
+                "found": bool(ids),
+                "named": any(_touches(one, start, end, hosts) for one in incidents.itertuples()),
+                "incidents": " ".join(ids),
+                "patterns": " ".join(dict.fromkeys(found["pattern"].astype(str))),
+                "time_to_detect_s": (min(verdicts) - start) / _SECOND if verdicts else float("nan"),
+            }
+        )
+    columns = ["attack", "start", "end", "found", "named", "incidents", "patterns", "time_to_detect_s"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def incident_verdicts(
+    known: Truth, packets: pd.DataFrame, incident_id: pd.Series, incidents: pd.DataFrame
+) -> pd.Series:
+    """For each incident `true`, `beside` or `false`, in the order of `incidents`.
+
+    true: it contains a packet of an attack. beside: it does not, but overlaps an attack in time and names one of its
+    hosts, so that who follows it up comes upon the attack. false: nothing of that.
+    """
+    time = packets["time"].to_numpy()
+    attacks = []
+    for attack in range(len(known.names)):
+        mine = known.attack == attack
+        attacks.append((int(time[mine].min()), int(time[mine].max()), _hosts(packets, known, attack)))
+    true = set(incident_id[known.attack >= 0].dropna())
+
+    def verdict(one: object) -> str:
+        if one.incident_id in true:  # type: ignore[attr-defined]
+            return "true"
+        return "beside" if any(_touches(one, *attack) for attack in attacks) else "false"
+
+    return pd.Series([verdict(one) for one in incidents.itertuples()], index=incidents.index, dtype=object)
+
+
+def _touches(incident: object, start: int, end: int, hosts: set[str]) -> bool:
+    first, last = incident.start, incident.end  # type: ignore[attr-defined]
+    named = {str(incident.source), *str(incident.destinations).split()}  # type: ignore[attr-defined]
+    return bool(first <= end and last >= start and named & hosts)
+
+
+def _hosts(packets: pd.DataFrame, known: Truth, attack: int) -> set[str]:
+    """The IP and MAC addresses in an attack's packets, without multicast and broadcast ones, which name nobody.
+
+    Its merged packets add none, unless it has no others: relayed traffic is with innocent hosts.
+    """
+    mine = known.of(attack)
+    mine = mine if mine.any() else known.attack == attack
+    named: set[str] = set()
+    for column in ("src_ip", "dst_ip", "src_mac", "dst_mac"):
+        named.update(str(host) for host in packets.loc[mine, column].dropna().unique())
+    return {host for host in named if not _is_group(host)}
+
+
+def _is_group(host: str) -> bool:
+    if host.count(":") == 5 and len(host) == 17:
+        return bool(int(host[:2], 16) & 1)
+    if ":" in host:
+        return host.startswith("ff")
+    first = host.partition(".")[0]
+    return first.isdigit() and int(first) >= 224
