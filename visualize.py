@@ -1,0 +1,99 @@
+"""Stage 4: what was captured and what was found → pictures and one page to read.
+
+Reads   dataset/captured_data.csv            the packets that detect.py looked at (--capture)
+        results/labelled_packets.csv, anomalies.csv, incidents.csv, summary.json
+Writes  results/figures/*.png, results/plots/*.csv (for `dvc plots`), results/report.html
+
+Open results/report.html in any browser; it is complete in itself and needs no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from netnormal import figures, inputs, report, stage, tables, tallies
+
+
+def main(args: argparse.Namespace) -> str:
+    results, output = Path(args.results), Path(args.output)
+    settings = args.settings.visualize
+    incidents = tables.read(results / "incidents.csv", tables.INCIDENTS)
+    summary = tables.read_json(results / "summary.json", "make it with  python detect.py")
+    found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
+    labels = results / "labelled_packets.csv"
+    seen = tallies.Tallies()
+    pairs = tallies.labelled(inputs.packet_blocks(args.capture), tables.blocks(labels, tables.LABELLED_PACKETS), labels)
+    for packets, rows in stage.progress(pairs, "reading packets", args):
+        seen.push(packets, rows)
+    pictures = drawings(seen, found, incidents, settings.top_hosts)
+
+    with contextlib.ExitStack() as whole:  # nothing is replaced before everything is made
+        for name, draw in stage.progress(pictures.items(), "drawing", args, len(pictures)):
+            whole.enter_context(tables.atomic(output / f"{name}.png")).write_bytes(
+                draw(figures.Look()).png(settings.dpi)
+            )
+        whole.enter_context(tables.atomic(results / "plots" / "traffic.csv")).write_text(plotted(seen), "utf-8")
+        page = report.page(
+            pictures,
+            incidents,
+            subject=f"{Path(args.capture).name}: {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
+            looked_at=report.looked_at(seen, summary),
+            health=report.health(summary),
+            statistics=report.statistics(summary),
+        )
+        whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
+    return f"{len(pictures)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
+
+
+def drawings(
+    seen: tallies.Tallies, found: tallies.Found, incidents: pd.DataFrame, count: int
+) -> dict[str, partial[figures.Picture]]:
+    """By file name, what draws each picture in a given look."""
+    return {
+        "incidents": partial(figures.timeline, incidents, (seen.start, seen.end) if seen.packets else None),
+        "scores": partial(figures.scores, seen.scores.table(), seen.scores.bin_s, found.threshold, incidents),
+        "anomalies": partial(figures.anomalies, found.table, count),
+        "traffic_volume": partial(figures.traffic, seen.every_bin(), seen.traffic.bin_s),
+        "throughput": partial(figures.throughput, seen.throughput.table(), seen.throughput.bin_s),
+        "protocols": partial(figures.protocols, seen.protocols.table()),
+        "top_sources": partial(figures.top_hosts, seen.sources.table(), "source", count),
+        "top_destinations": partial(figures.top_hosts, seen.destinations.table(), "destination", count),
+        "packet_sizes": partial(figures.packet_sizes, seen.sizes.table()),
+        "handshake_latency": partial(figures.handshakes, seen.handshakes()),
+    }
+
+
+def plotted(seen: tallies.Tallies) -> str:
+    """Traffic over time as CSV for `dvc plots`."""
+    series, bin_s = seen.every_bin(), seen.traffic.bin_s
+    table = pd.DataFrame(
+        {
+            "time": [tables.iso(time) for time in series["time"]],
+            "packets_per_s": (series["packets"] / bin_s).round(3),
+            "mbit_per_s": (series["bytes"] * 8e-6 / bin_s).round(6),
+        }
+    )
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def arguments() -> argparse.ArgumentParser:
+    made = stage.parser(__doc__, prog="visualize.py")
+    made.add_argument(
+        "--capture", default="dataset/captured_data.csv", metavar="FILE", help="packets (default: %(default)s)"
+    )
+    made.add_argument(
+        "--results", default="results", metavar="FOLDER", help="what detect.py wrote (default: %(default)s)"
+    )
+    made.add_argument(
+        "--output", default="results/figures", metavar="FOLDER", help="for the figures (default: %(default)s)"
+    )
+    return made
+
+
+if __name__ == "__main__":
+    stage.run(main, arguments())
