@@ -129,7 +129,7 @@ def _to_frame(table: pa.Table, schema: Schema, where: object, first_row: int) ->
         if column.kind == "text":
             cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
             codes = cells.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            columns[name] = pd.Categorical.from_codes(codes, cells.dictionary.to_pylist())
+            columns[name] = pd.Categorical.from_codes(codes, pd.Index(cells.dictionary.to_pylist(), dtype="str"))
         elif column.kind == "float":
             columns[name] = _checked(cells.to_numpy().astype(np.float64), column, where, first_row, schema)
         else:

@@ -1,0 +1,88 @@
+"""What a capture says of itself: captured_data.json, written beside captured_data.csv."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import netnormal
+from netnormal import tables
+from netnormal.frames import Frames
+
+_LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "scapy")
+_LINK_TYPES = {
+    0: "NULL",
+    1: "Ethernet",
+    9: "PPP",
+    12: "raw IP",
+    14: "raw IP",
+    50: "PPP over HDLC",
+    51: "PPPoE",
+    101: "raw IP",
+    104: "Cisco HDLC",
+    105: "IEEE 802.11",
+    108: "LOOP",
+    113: "Linux cooked",
+    119: "IEEE 802.11 with Prism header",
+    127: "IEEE 802.11 with radiotap",
+    163: "IEEE 802.11 with AVS header",
+    166: "PPP with direction",
+    228: "IPv4",
+    229: "IPv6",
+    258: "PKTAP",
+    276: "Linux cooked, version 2",
+}
+
+
+def link_type_name(link_type: int) -> str:
+    """A LINKTYPE_ value in words; those that are not decoded as `link type N`."""
+    return _LINK_TYPES.get(link_type, f"link type {link_type}")
+
+
+class Tally:
+    """Counts over the blocks of one capture: packets, bytes, when, and whether its clock went backwards."""
+
+    def __init__(self) -> None:
+        self.packets = self.wire_bytes = self.captured_bytes = 0
+        self.start = self.end = 0
+        self.backward_steps = self.largest_backward_step_ns = 0
+        self._last: int | None = None
+
+    def add(self, frames: Frames) -> None:
+        if not len(frames):
+            return
+        time = frames.time
+        first = int(time[0]) if self._last is None else self._last
+        steps = time[1:] - time[:-1]
+        into = int(time[0]) - first
+        self.backward_steps += int((steps < 0).sum()) + (into < 0)
+        self.largest_backward_step_ns = max(self.largest_backward_step_ns, -into, -int(steps.min(initial=0)))
+        self.start = int(time.min()) if self._last is None else min(self.start, int(time.min()))
+        self.end = int(time.max()) if self._last is None else max(self.end, int(time.max()))
+        self._last = int(time[-1])
+        self.packets += len(frames)
+        self.wire_bytes += int(frames.length.sum())
+        self.captured_bytes += int(frames.captured.sum())
+
+    def manifest(self, source: dict[str, Any], undecoded: dict[str, int], problems: list[str]) -> dict[str, Any]:
+        """The manifest. source: what is known of where the packets came from; its names come first.
+
+        An unknown value is None: `kernel_drops` 0 says that none were lost, None that nobody counted.
+        """
+        return source | {
+            "start": tables.iso(self.start) if self.packets else None,
+            "end": tables.iso(self.end) if self.packets else None,
+            "packets": self.packets,
+            "wire_bytes": self.wire_bytes,
+            "captured_bytes": self.captured_bytes,
+            "undecoded_packets": sum(undecoded.values()),
+            "undecoded_by_reason": dict(sorted(undecoded.items(), key=lambda item: (-item[1], item[0]))),
+            "clock": {
+                "backward_steps": self.backward_steps,
+                "largest_backward_step_s": self.largest_backward_step_ns / 1e9,
+            },
+            "problems": problems,
+            "versions": {"netnormal": netnormal.__version__, "python": platform.python_version()}
+            | {name: metadata.version(name) for name in _LIBRARIES},
+        }
