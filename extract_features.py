@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from netnormal import stage, tables
+from netnormal import inputs, stage, tables
 from netnormal.features import Window, Windower, window_features
 
 
 def main(args: argparse.Namespace) -> str:
     windower = Windower(args.settings.extract_features)
     with stage.workers(args), tables.writer(args.output, tables.FEATURES) as out:
-        for block in stage.progress(tables.blocks(args.input, tables.PACKETS), "extracting features", args):
+        for block in stage.progress(inputs.packet_blocks(args.input), "extracting features", args):
             append(out, windower.push(block))
         append(out, windower.flush())
     return f"{windower.packets:,} packets, {windower.late:,} late → {out.rows:,} rows in {args.output}"

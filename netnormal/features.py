@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import scipy.special
 
 from netnormal import tables
 from netnormal.flows import (
@@ -34,6 +35,7 @@ SECOND = kernels.SECOND
 SILENCE_NS = SECOND  # a packet after this much silence is a new call
 FAILED, CARRIED_ON, ONE_WAY = range(3)
 CLASSES = ("failed", "answered", "one-way")  # of flows, for counting like with like
+UNSPECIFIED = ("0.0.0.0", "::")  # addresses of hosts that have none yet (RFC 1122, RFC 4291)
 USUAL_DNS_TYPES = (1, 12, 28, 33, 65)  # A, PTR, AAAA, SRV, HTTPS
 
 
@@ -157,7 +159,7 @@ def window_features(window: Window) -> pd.DataFrame:
     found |= _of_packets(packets, f, flow, outward, of_packet, n)
     found |= _of_names(packets, of_packet, n)
     found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
-    found |= _hardware(packets, flow_table, flow, outward, conversation, n)
+    found["conversation_odd_macs_ratio"] = _odd_macs(packets, flow_table, flow, outward, of_packet, n)
     columns |= {feature.name: found[feature.name] for feature in tables.FEATURE_COLUMNS}
     return pd.DataFrame(columns, copy=False)
 
@@ -228,8 +230,9 @@ def _of_packets(
     is_tcp, is_ip = _any(of_packet, tcp, n), _any(of_packet, ttl >= 0, n)
 
     gaps, mean, squares = kernels.call_gaps(of_packet, time, outward, SILENCE_NS, n)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        regular = 1 / (1 + np.sqrt(squares / gaps) / mean)
+    # Of few gaps, some are regular by chance: take the upper 95 % confidence bound of their variance.
+    variance = _ratio(squares, scipy.special.chdtri(np.maximum(gaps - 1, 1), 0.95))
+    regular = 1 / (1 + _ratio(np.sqrt(variance), mean))
 
     request, reply, _ = requests_and_replies(packets)
     is_dns, answers = packets["dns_type"].to_numpy() >= 0, packets["dns_rcode"].to_numpy() >= 0
@@ -352,35 +355,32 @@ def _context(
     return found
 
 
-def _hardware(
+def _odd_macs(
     packets: pd.DataFrame,
     flow_table: pd.DataFrame,
     flow: np.ndarray,
     outward: np.ndarray,
-    conversation: np.ndarray,
+    of_packet: np.ndarray,
     n: int,
-) -> dict[str, np.ndarray]:
-    """From how many hardware addresses the source and the destination sent."""
+) -> np.ndarray:
+    """Share of packets from another hardware address than most packets of their sender in the window."""
     known: dict[str, int] = {}
-    ends = [
+    source, destination = (
         np.array([known.setdefault(word, len(known)) for word in flow_table[name].array.categories], np.int64)[
             flow_table[name].array.codes
         ]
         for name in ("source", "destination")
-    ]
-    protocol = flow_table["protocol"].array.codes.astype(np.int64)
-    mac = packets["src_mac"].array.codes.astype(np.int64)
-    sender = np.where(outward > 0, ends[0][flow], ends[1][flow])
-    # flows and packets share one numbering of (address, protocol)
-    ids, first = kernels.pair_ids(
-        np.concatenate([ends[0], ends[1], sender]), np.concatenate([protocol, protocol, protocol[flow]])
     )
-    k = len(protocol)
-    macs = _positive(_spread(ids[2 * k :][mac >= 0], mac[mac >= 0], len(first))[0])
-    return {
-        "source_macs_count": macs[_first_of(ids[:k], conversation, n)],
-        "destination_macs_count": macs[_first_of(ids[k : 2 * k], conversation, n)],
-    }
+    sender = np.where(outward > 0, source[flow], destination[flow])
+    mac = packets["src_mac"].array.codes.astype(np.int64)
+    shared = [known[word] for word in UNSPECIFIED if word in known]
+    here = (mac >= 0) & ~np.isin(sender, shared)
+    pair, first = kernels.pair_ids(sender[here], mac[here])
+    owner, count = sender[here][first], np.bincount(pair, minlength=len(first))
+    usual = np.zeros(len(known), np.int64)
+    order = np.lexsort((-np.arange(len(first)), count))  # the most frequent last, of equals the one seen first
+    usual[owner[order]] = order
+    return _mean(of_packet[here], pair != usual[sender[here]], n)
 
 
 # ---------------------------------------------------------------- groups
@@ -435,6 +435,8 @@ def _peak(group: np.ndarray, time: np.ndarray, n: int) -> np.ndarray:
 
 
 def _most_open(group: np.ndarray, f: dict[str, np.ndarray], n: int) -> np.ndarray:
-    end = f["last_packet"]
-    order = np.argsort(end, kind="stable")
-    return kernels.most_open(group, f["first_packet"], end, order, n).astype(np.float64)
+    """Most TCP flows per group open at one time; empty without TCP."""
+    tcp = f["first_flags"] >= 0
+    end = f["last_packet"][tcp]
+    most = kernels.most_open(group[tcp], f["first_packet"][tcp], end, np.argsort(end, kind="stable"), n)
+    return _positive(most.astype(np.float64))

@@ -80,9 +80,10 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "conversation_most_open_count",
         "",
-        "largest number of its flows open at the same time (between first and last packet)",
+        "largest number of its TCP flows open at the same time (between first and last packet)",
         "slow denial of service holds many connections open",
         _CAMBIASO,
+        empty=_NO_TCP,
     ),
     _feature(
         "conversation_packets_out_count",
@@ -174,8 +175,9 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "conversation_regularity_ratio",
         "",
-        "1 / (1 + coefficient of variation) of the gaps between calls; a call is a packet by the source after at "
-        "least 1 s of silence. 1 is a clock, 0.5 pure chance",
+        "1 / (1 + v), where v is the coefficient of variation of the gaps between calls, the standard deviation taken at "
+        "its upper 95 % confidence bound; a call is a packet by the source after at least 1 s of silence. 1 is a clock, "
+        "0.5 or less chance",
         "malware calls home by a timer",
         _BECON,
         empty="fewer than 4 calls",
@@ -244,6 +246,14 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
         "spoofed senders, route tracing, traffic relayed by a third",
         "Jin, Wang, Shin: Hop-Count Filtering, CCS 2003",
         empty="not IP, or nothing from the source",
+    ),
+    _feature(
+        "conversation_odd_macs_ratio",
+        "",
+        "share of packets that came from another hardware address than most packets of their sender in the window",
+        "address spoofing, ARP spoofing, a relay in the middle",
+        "RFC 826; RFC 5227 (address conflicts)",
+        empty="no hardware addresses, or only an unspecified sender",
     ),
     _feature(
         "conversation_unanswered_count",
@@ -362,14 +372,6 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
         _JUNG,
         empty="not a failed conversation",
     ),
-    _feature(
-        "source_macs_count",
-        "",
-        "hardware addresses that sent packets of this protocol with the source's address",
-        "address spoofing, ARP spoofing, a relay in the middle",
-        "RFC 826; RFC 5227 (address conflicts)",
-        empty="the source sent nothing",
-    ),
     # ------------------------------------------------------------ what its destination undergoes in conversations alike
     _feature("destination_sources_count", "", "sources that asked the destination", "distributed attacks", _LAKHINA),
     _feature("destination_services_count", "", "services asked for at the destination", "port scans", _LAKHINA),
@@ -389,9 +391,10 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "destination_most_open_count",
         "",
-        "largest number of flows to the destination open at the same time",
+        "largest number of TCP flows to the destination open at the same time",
         "slow denial of service, also from many sources",
         _CAMBIASO,
+        empty=_NO_TCP,
     ),
     _feature(
         "destination_sources_entropy_bits",
@@ -407,14 +410,6 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
         "a host under attack, or one that many look for and that is not there",
         _JUNG,
         empty="not a failed conversation",
-    ),
-    _feature(
-        "destination_macs_count",
-        "",
-        "hardware addresses that sent packets of this protocol with the destination's address",
-        "address spoofing, ARP spoofing, a relay in the middle",
-        "RFC 826; RFC 5227 (address conflicts)",
-        empty="the destination sent nothing",
     ),
 )
 
