@@ -1,0 +1,40 @@
+"""Named behaviours: small pure functions over the packets and flows of one closed window.
+
+They need no baseline, so they name what the forest only calls unusual, and find what a missing or dirty baseline
+hides. Every threshold stands in params.yaml, section detect.patterns, with its source.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from netnormal.patterns import floods, guessing, scans, spoofing, tunnels
+from netnormal.patterns.view import KINDS, MANY, Finding, View
+from netnormal.settings import Patterns
+
+__all__ = ["KINDS", "MANY", "Finding", "find"]
+
+
+def find(packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray, settings: Patterns) -> list[Finding]:
+    """All named behaviours in one closed window, in order of start.
+
+    packets : table of tables.PACKETS in order of time; n rows.
+    flows, flow_of_packet : what `netnormal.flows.flows(packets)` gives.
+    Each function's docstring says what it calls by its name, and where that comes from.
+    """
+    if not len(packets):
+        return []
+    view = View(packets, flows, flow_of_packet)
+    found = scans.without_repeats([*scans.port_scans(view, settings), *scans.sweeps(view, settings)])
+    found += scans.stealth_scans(view, settings)
+    found += scans.udp_scans(view, settings)
+    found += floods.syn_floods(view, settings)
+    found += floods.udp_floods(view, settings)
+    found += floods.icmp_floods(view, settings)
+    found += floods.slow_requests(view, settings)
+    found += spoofing.arp_spoofing(view, settings)
+    found += guessing.brute_force(view, settings)
+    found += tunnels.icmp_tunnels(view, settings)
+    found += tunnels.dns_tunnels(view, settings)
+    return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))

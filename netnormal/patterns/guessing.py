@@ -1,0 +1,34 @@
+"""Password guessing: the same short conversation with a login, again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netnormal.patterns.view import SECOND, Evidence, Finding, View, by_group, groups
+from netnormal.settings import Patterns
+
+# Failed logins get the same words each time, so the middle half of the answers differs by little in size. The share
+# by which, and the most a refusal may say: a session that was let in says more, and differs from the next.
+ALIKE = 0.25
+REFUSAL_BYTES = 10_000
+
+
+def brute_force(view: View, settings: Patterns) -> list[Finding]:
+    """Many connections of one source to one login service, close together, each with a few words said both ways and
+    answers of nearly the same small size. Logins over HTTP look like any page at this distance and are left out."""
+    said = (view.ints("payload_out") > 0) & (view.ints("payload_in") > 0)
+    login = view.protocol("TCP") & view.answered & said & np.isin(view.ints("dst_port"), settings.guess_ports)
+    rows = np.flatnonzero(login)
+    group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
+    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.guess_connections)
+    findings = []
+    for members in by_group(group, wanted, len(first)):
+        flows = rows[members]
+        begun = view.ints("first_packet")[flows]
+        apart = begun[settings.guess_connections - 1 :] - begun[: len(begun) - settings.guess_connections + 1]
+        low, middle, high = np.percentile(view.ints("payload_in")[flows], [25, 50, 75])
+        if apart.min() > settings.guess_span_s * SECOND or middle > REFUSAL_BYTES or high - low > ALIKE * middle:
+            continue
+        evidence: Evidence = {"connections": len(flows), "answer_bytes": round(float(middle))}
+        findings.append(view.finding("brute_force", flows, view.name(int(view.source[flows[0]])), evidence))
+    return findings

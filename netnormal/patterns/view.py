@@ -1,0 +1,174 @@
+"""What a pattern finds, and the window it looks at: the flow table as arrays, prepared once for all patterns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from netnormal.flows import ANSWERED, REFUSED, UNANSWERED
+from netnormal.kernels.group import pair_ids
+
+SECOND = 1_000_000_000
+MANY = "many"  # the source of what came from spoofed or very many addresses
+MOST_NAMED = 20  # destinations and services that a finding names
+
+#: pattern → MITRE ATT&CK technique, severity, and the family within which findings may tell the same story
+KINDS: dict[str, tuple[str, str, str]] = {
+    "port_scan": ("T1046", "medium", "scan"),
+    "null_scan": ("T1046", "medium", "scan"),
+    "fin_scan": ("T1046", "medium", "scan"),
+    "xmas_scan": ("T1046", "medium", "scan"),
+    "ack_scan": ("T1046", "medium", "scan"),
+    "udp_scan": ("T1046", "medium", "scan"),
+    "port_sweep": ("T1046", "medium", "scan"),
+    "ping_sweep": ("T1018", "medium", "scan"),
+    "arp_sweep": ("T1018", "low", "scan"),
+    "syn_flood": ("T1499.001", "high", "syn_flood"),
+    "udp_flood": ("T1498.001", "high", "udp_flood"),
+    "icmp_flood": ("T1498.001", "high", "icmp_flood"),
+    "slow_http": ("T1499.002", "high", "slow_http"),
+    "arp_spoofing": ("T1557.002", "critical", "arp_spoofing"),
+    "brute_force": ("T1110", "high", "brute_force"),
+    "icmp_tunnel": ("T1095", "high", "icmp_tunnel"),
+    "dns_tunnel": ("T1071.004", "high", "dns_tunnel"),
+    "threat_list": ("T1071", "high", "threat_list"),
+}
+
+
+Evidence = dict[str, int | float | str]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One named behaviour in one window.
+
+    `destinations` and `services`: most affected first, at most 20; `evidence` has `hosts`, the number of all
+    destinations. `start` and `end` are times of packets [ns]; `flows` are the rows of the window's flow table that
+    belong to it (int64, ascending).
+    """
+
+    pattern: str
+    source: str
+    destinations: tuple[str, ...]
+    services: tuple[str, ...]
+    start: int
+    end: int
+    evidence: Evidence
+    flows: np.ndarray
+
+    @property
+    def technique(self) -> str:
+        return KINDS[self.pattern][0]
+
+    @property
+    def severity(self) -> str:
+        return KINDS[self.pattern][1]
+
+    @property
+    def subject(self) -> str:
+        """What findings of one pattern have in common when they tell one story: the victim of a flood, the hardware
+        address of a spoofer, what is on the list, else the source."""
+        for name in ("victim", "hardware_address", "listed"):
+            if name in self.evidence:
+                return str(self.evidence[name])
+        return self.source
+
+
+class View:
+    """The packets and flows of one closed window, as arrays.
+
+    `source` and `destination` number the addresses in `names`; `service` the words in `services`. `packet_source` is
+    the sender's number of each packet, -1 without an IP address. `first` is each flow's first packet (row).
+    """
+
+    def __init__(self, packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray) -> None:
+        self.packets, self.flows, self.flow_of_packet = packets, flows, flow_of_packet
+        ends = [flows[name].array for name in ("source", "destination")]
+        if not ends[0].categories.equals(ends[1].categories):
+            names = ends[0].categories.union(ends[1].categories, sort=False)
+            ends = [end.set_categories(names) for end in ends]
+        self.names = ends[0].categories
+        self.source, self.destination = (end.codes.astype(np.int64) for end in ends)
+        self.services = flows["service"].array.categories
+        self.service = flows["service"].array.codes.astype(np.int64)
+        self.number = np.array([_number(word) for word in self.services], np.int64)[self.service]
+        protocol = flows["protocol"].array
+        codes = protocol.codes
+        self._protocol = {word: codes == i for i, word in enumerate(protocol.categories)}
+        self.first = np.zeros(len(flows), np.int64)
+        self.first[flow_of_packet[::-1]] = np.arange(len(packets) - 1, -1, -1)
+        outcome = self.ints("outcome")
+        self.answered = outcome == ANSWERED
+        self.unanswered = outcome == UNANSWERED
+        self.failed = self.unanswered | (outcome == REFUSED)
+        self.attempt = self.answered | self.failed
+
+    def ints(self, name: str) -> np.ndarray:
+        """A column of the flow table as int64."""
+        return self.flows[name].to_numpy(np.int64)
+
+    def protocol(self, *words: str) -> np.ndarray:
+        """Which flows have one of these protocols (bool)."""
+        found = np.zeros(len(self.flows), bool)
+        for word in words:
+            if word in self._protocol:
+                found |= self._protocol[word]
+        return found
+
+    def name(self, number: int) -> str:
+        return str(self.names[number])
+
+    def finding(self, pattern: str, flows: np.ndarray, source: str, evidence: Evidence) -> Finding:
+        """The finding `pattern` by `source`, made of these rows of the flow table."""
+        flows = np.sort(flows)
+        weight = self.ints("packets_out")[flows] + self.ints("packets_in")[flows]
+        hosts = self._ranked(self.destination[flows], weight)
+        services = self._ranked(self.service[flows], weight)
+        return Finding(
+            pattern=pattern,
+            source=source,
+            destinations=tuple(self.name(host) for host in hosts[:MOST_NAMED]),
+            services=tuple(str(self.services[service]) for service in services[:MOST_NAMED]),
+            start=int(self.ints("first_packet")[flows].min()),
+            end=int(self.ints("last_packet")[flows].max()),
+            evidence={"hosts": len(hosts), **evidence},
+            flows=flows,
+        )
+
+    @staticmethod
+    def _ranked(numbers: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """The distinct numbers, heaviest first, equal ones in order of first appearance."""
+        ids, first = pair_ids(numbers, np.zeros(len(numbers), np.int64))
+        total = np.bincount(ids, weight, len(first))
+        return numbers[first[np.argsort(-total, kind="stable")]]
+
+
+def groups(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A number for each distinct combination of keys, in order of first appearance, and where each appears first."""
+    ids, first = pair_ids(keys[0], keys[1] if len(keys) > 1 else np.zeros(len(keys[0]), np.int64))
+    for key in keys[2:]:
+        ids, first = pair_ids(ids, key)
+    return ids, first
+
+
+def by_group(ids: np.ndarray, wanted: np.ndarray, n: int) -> list[np.ndarray]:
+    """For each wanted group the positions of its members, ascending."""
+    keep = np.flatnonzero(_mask(wanted, n)[ids])
+    order = keep[np.argsort(ids[keep], kind="stable")]
+    starts = np.searchsorted(ids[order], wanted)
+    ends = np.searchsorted(ids[order], wanted, side="right")
+    return [order[a:b] for a, b in zip(starts, ends, strict=True)]
+
+
+def _mask(wanted: np.ndarray, n: int) -> np.ndarray:
+    mask = np.zeros(n, bool)
+    mask[wanted] = True
+    return mask
+
+
+def _number(service: str) -> int:
+    """The port or ICMP type in the name of a service; -1 without one."""
+    tail = service.rpartition("/")[2]
+    return int(tail) if tail.isdecimal() and "/" in service else -1
