@@ -171,6 +171,37 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
 # ---------------------------------------------------------------- alerts
 
 
+def alert_figures(
+    known: Truth, packets: pd.DataFrame, results: pd.DataFrame, incidents: pd.DataFrame, anomalies: pd.DataFrame
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """What a person sees: the figures, and the table of `attack_events`.
+
+    packets : n rows as for `truth`. results, incidents, anomalies : tables of tables.LABELLED_PACKETS (n rows),
+    tables.INCIDENTS and tables.ANOMALIES.
+    """
+    events = attack_events(known, packets, results["incident_id"], incidents, anomalies)
+    verdicts = incident_verdicts(known, packets, results["incident_id"], incidents)
+    anomalous = (results["label"] == "anomalous").to_numpy()
+    hours = float(np.ptp(packets["time"].to_numpy())) / 3600 / _SECOND
+    false = int((verdicts == "false").sum())
+    return {
+        "packets": len(packets),
+        "attack_packets": int((known.attack >= 0).sum()),
+        "hours": hours,
+        "anomalous_share_of_attacks": _share(anomalous[known.judged & (known.attack >= 0)]),
+        "anomalous_share_of_benign": _share(anomalous[known.benign]),
+        "attacks": len(events),
+        "attacks_found": int(events["found"].sum()),
+        "attacks_named": int(events["named"].sum()),
+        "median_time_to_detect_s": float(events["time_to_detect_s"].median()),
+        "incidents": len(incidents),
+        "true_incidents": int((verdicts == "true").sum()),
+        "incidents_beside_attacks": int((verdicts == "beside").sum()),
+        "false_incidents": false,
+        "false_incidents_per_hour": false / hours if hours else float("nan"),
+    }, events
+
+
 def attack_events(
     known: Truth,
     packets: pd.DataFrame,

@@ -18,6 +18,9 @@ _NUMBERS = ("length", "src_port", "dst_port", "ttl", "tcp_window", "payload")
 def scores(packets: pd.DataFrame, baseline: pd.DataFrame | None, jobs: int) -> dict[str, np.ndarray]:
     """Scores (float[n], higher = more unusual) of n packets by each trivial detector.
 
+    single_packet_forest judges each packet alone; packets_per_source and destinations_per_source count in windows of
+    10 s.
+
     packets, baseline : COLUMNS of tables.PACKETS. The forest learns from `baseline`, or from `packets` themselves if
     that is None, as simple tools do; the other two need none.
     """
@@ -26,9 +29,9 @@ def scores(packets: pd.DataFrame, baseline: pd.DataFrame | None, jobs: int) -> d
     behaviour = pd.DataFrame({"window": window, "source": source, "destination": _host(packets, "dst")})
     groups = behaviour.groupby(["window", "source"])["destination"]
     return {
-        "single packets, Isolation Forest": _forest(packets, packets if baseline is None else baseline, jobs),
-        "packets per source in 10 s": groups.transform("size").to_numpy(np.float64),
-        "destinations per source in 10 s": groups.transform("nunique").to_numpy(np.float64),
+        "single_packet_forest": _forest(packets, packets if baseline is None else baseline, jobs),
+        "packets_per_source": groups.transform("size").to_numpy(np.float64),
+        "destinations_per_source": groups.transform("nunique").to_numpy(np.float64),
     }
 
 
