@@ -19,6 +19,7 @@ from netnormal.flows import (
     NOTICE,
     RST,
     SYN,
+    UNANSWERED,
     conversations,
     directed_flows,
     flag_bits,
@@ -33,8 +34,9 @@ __all__ = ["Window", "Windower", "conversations", "flows", "window_features"]
 
 SECOND = kernels.SECOND
 SILENCE_NS = SECOND  # a packet after this much silence is a new call
-FAILED, CARRIED_ON, ONE_WAY = range(3)
-CLASSES = ("failed", "answered", "one-way")  # of flows, for counting like with like
+FAILED, CARRIED_ON, ONE_WAY, PENDING = range(4)
+CLASSES = ("failed", "answered", "one-way", "pending")  # of flows, for counting like with like
+ANSWER_NS = SECOND  # an answer may take this long: TCP's first timeout (RFC 6298)
 UNSPECIFIED = ("0.0.0.0", "::")  # addresses of hosts that have none yet (RFC 1122, RFC 4291)
 USUAL_DNS_TYPES = (1, 12, 28, 33, 65)  # A, PTR, AAAA, SRV, HTTPS
 
@@ -120,9 +122,9 @@ def window_features(window: Window) -> pd.DataFrame:
 
     Returns a table of tables.FEATURES, sorted by (source, destination, service). The meaning, unit, reason and source
     of each feature stand in tables.FEATURE_COLUMNS; one without meaning for a conversation is empty (NaN), never 0.
-    Context (`source_`, `destination_`) counts conversations alike: the flows of the same protocol and the same class,
-    failed, one-way, or other. A conversation is of the class that most of its flows are of (in a tie, failed), so
-    that a probe sees the scan it is part of, and the scanner's own innocent name lookups do not.
+    Context (`source_`, `destination_`) counts conversations alike: the flows of the same protocol and the same class
+    (CLASSES). A conversation is of the class that most of its flows are of (in a tie, failed), so that a probe sees
+    the scan it is part of, and the scanner's own innocent name lookups do not.
     Pure: it depends on nothing but the window.
     """
     packets = window.packets
@@ -142,21 +144,23 @@ def window_features(window: Window) -> pd.DataFrame:
     columns: dict[str, object] = {
         "window_s": np.full(n, window.window_s, np.int64),
         "window_start": np.full(n, window.start, np.int64),
-        **{name: keys[name].array for name in keys},
+        **{name: keys[name].array for name in ("source", "destination", "service")},
         "packets": (sums["packets_out"] + sums["packets_in"]).astype(np.int64),
         "bytes": (sums["bytes_out"] + sums["bytes_in"]).astype(np.int64),
         "first_packet": first,
         "last_packet": last,
     }
-    kind = _classes(f)
-    votes = np.bincount(conversation * 3 + kind, minlength=3 * n).reshape(n, 3)
+    end = window.start + window.window_s * SECOND
+    patience = min(ANSWER_NS, window.window_s * SECOND // 10)
+    kind = _classes(f, end - patience)
+    votes = np.bincount(conversation * len(CLASSES) + kind, minlength=len(CLASSES) * n).reshape(n, len(CLASSES))
     kind_of_row = votes.argmax(axis=1)  # in a tie the first: failed
     protocol = _first_of(flow_table["protocol"].array.codes.astype(np.int64), conversation, n)
     columns["kind"] = _kinds(protocol, kind_of_row, flow_table["protocol"].array.categories)
     is_ip = _any(of_packet, packets["payload"].to_numpy() >= 0, n)
     found = _of_flows(f, kind, conversation, sums, is_ip, n)
     found["conversation_duration_s"] = (last - first) / SECOND
-    found |= _of_packets(packets, f, flow, outward, of_packet, n)
+    found |= _of_packets(packets, f, flow, outward, of_packet, (window.start + patience, end - patience), n)
     found |= _of_names(packets, of_packet, n)
     found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
     found["conversation_odd_macs_ratio"] = _odd_macs(packets, flow_table, flow, outward, of_packet, n)
@@ -164,17 +168,25 @@ def window_features(window: Window) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def _classes(f: dict[str, np.ndarray]) -> np.ndarray:
-    """Class of each flow. What goes on since before the window counts as answered: its attempt is not in sight."""
+def _classes(f: dict[str, np.ndarray], deadline: int) -> np.ndarray:
+    """Class of each flow.
+
+    What goes on since before the window counts as answered: its attempt is not in sight. An attempt after `deadline`
+    (ns) that is not answered yet is pending: its answer may lie beyond the window's end.
+    """
     by_outcome = np.full(len(OUTCOMES), FAILED)
     by_outcome[[ANSWERED, MIDSTREAM]] = CARRIED_ON
     by_outcome[[BROADCAST, NOTICE]] = ONE_WAY
-    return np.where(f["half_open"] > 0, FAILED, by_outcome[f["outcome"]])
+    half_open = f["half_open"] > 0
+    kind = np.where(half_open, FAILED, by_outcome[f["outcome"]])
+    given_up = half_open & ((f["flags_out"] | f["flags_in"]) & RST != 0)
+    waits = ((f["outcome"] == UNANSWERED) | half_open) & ~given_up
+    return np.where(waits & (f["first_packet"] >= deadline), PENDING, kind)
 
 
 def _kinds(protocol: np.ndarray, kind: np.ndarray, protocols: pd.Index) -> pd.Categorical:
     words = [f"{word} {name}" for word in protocols for name in CLASSES]
-    return pd.Categorical.from_codes(protocol * 3 + kind, words)  # type: ignore[call-overload]
+    return pd.Categorical.from_codes(protocol * len(CLASSES) + kind, words)  # type: ignore[call-overload]
 
 
 def _of_flows(
@@ -188,7 +200,7 @@ def _of_flows(
     """Features of the conversation's own flows."""
     count = _sum(conversation, None, n)
     failures = _sum(conversation, kind == FAILED, n)
-    asking = _sum(conversation, kind != ONE_WAY, n)
+    asking = _sum(conversation, (kind == FAILED) | (kind == CARRIED_ON), n)
     payload = sums["payload_out"] + sums["payload_in"]
     shaken = ~np.isnan(f["handshake_s"])
     return {
@@ -218,9 +230,10 @@ def _of_packets(
     flow: np.ndarray,
     outward: np.ndarray,
     of_packet: np.ndarray,
+    judged: tuple[int, int],
     n: int,
 ) -> dict[str, np.ndarray]:
-    """Features of the conversation's own packets."""
+    """Features of the conversation's own packets; `judged` is when a missing request or reply is held against it."""
     time, payload = packets["time"].to_numpy(), packets["payload"].to_numpy()
     flags, ttl = flag_bits(packets["tcp_flags"]), packets["ttl"].to_numpy()
     is_out = outward > 0
@@ -237,7 +250,7 @@ def _of_packets(
     request, reply, _ = requests_and_replies(packets)
     is_dns, answers = packets["dns_type"].to_numpy() >= 0, packets["dns_rcode"].to_numpy() >= 0
     request, reply = request | (is_dns & ~answers), reply | answers
-    waiting, unasked = kernels.unmatched(flow, request, reply, len(f["outcome"]))
+    waiting, unasked = kernels.unmatched(flow, time, request, reply, *judged, len(f["outcome"]))
     asks = _any(of_packet, (request | reply) & (f["outcome"][flow] != BROADCAST), n)
     per_flow = _first_of(of_packet, flow, len(f["outcome"]))
     return {

@@ -188,18 +188,29 @@ def call_gaps(group, time, outward, silence, n_groups):
 
 
 @njit(cache=True)
-def unmatched(flow, is_request, is_reply, n_flows):
-    """Requests without a later reply and replies without an earlier request, per flow; packets in time order."""
+def unmatched(flow, time, is_request, is_reply, begin, end, n_flows):
+    """Requests without a later reply and replies without an earlier request, per flow; packets in time order.
+
+    A reply takes the oldest request that waits. Replies before `begin` may answer what lies before the window, and
+    requests from `end` on may be answered after it: neither counts as missing its other half.
+    """
     waiting = np.zeros(n_flows, np.int64)
+    recent = np.zeros(n_flows, np.int64)
     unasked = np.zeros(n_flows, np.int64)
     for i in range(len(flow)):
+        f = flow[i]
         if is_request[i]:
-            waiting[flow[i]] += 1
-        elif is_reply[i]:
-            if waiting[flow[i]]:
-                waiting[flow[i]] -= 1
+            if time[i] < end:
+                waiting[f] += 1
             else:
-                unasked[flow[i]] += 1
+                recent[f] += 1
+        elif is_reply[i]:
+            if waiting[f]:
+                waiting[f] -= 1
+            elif recent[f]:
+                recent[f] -= 1
+            elif time[i] >= begin:
+                unasked[f] += 1
     return waiting, unasked
 
 

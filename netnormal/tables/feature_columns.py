@@ -75,7 +75,7 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
         "share of the flows that failed",
         "separates a busy client from one that gropes in the dark",
         _JUNG,
-        empty="no flow asks for an answer (multicast, ICMP notices)",
+        empty="no flow asks for an answer (multicast, ICMP notices), or all are pending",
     ),
     _feature(
         "conversation_most_open_count",
@@ -175,8 +175,8 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "conversation_regularity_ratio",
         "",
-        "1 / (1 + v), where v is the coefficient of variation of the gaps between calls, the standard deviation taken at "
-        "its upper 95 % confidence bound; a call is a packet by the source after at least 1 s of silence. 1 is a clock, "
+        "1 / (1 + v), where v is the coefficient of variation of the gaps between calls, their deviation taken at its "
+        "upper 95 % confidence bound; a call is a packet by the source after at least 1 s of silence. 1 is a clock, "
         "0.5 or less chance",
         "malware calls home by a timer",
         _BECON,
@@ -258,7 +258,7 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "conversation_unanswered_count",
         "",
-        "requests (ICMP, ARP, DNS) without a later reply",
+        "requests (ICMP, ARP, DNS) without a later reply, but for those of the window's last second",
         "sweeps ask addresses nobody has",
         _RFC_792 + "; RFC 826 (ARP)",
         empty="no ICMP, ARP or DNS request or reply, or to a group",
@@ -266,7 +266,7 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
     _feature(
         "conversation_unasked_count",
         "",
-        "replies (ICMP, ARP, DNS) without an earlier request",
+        "replies (ICMP, ARP, DNS) without an earlier request, but for those of the window's first second",
         "ARP and DNS spoofing, reflected floods, ICMP tunnels",
         "RFC 826; Whalen: An Introduction to ARP Spoofing, 2001",
         empty="no ICMP, ARP or DNS request or reply, or to a group",
@@ -424,7 +424,8 @@ FEATURES = Schema(
             "kind",
             "text",
             "protocol and class of most of its flows: `TCP failed` (refused, unanswered, half open), `UDP answered` "
-            "(or going on), `ICMP one-way` (broadcast, multicast, notices)",
+            "(or going on), `ICMP one-way` (broadcast, multicast, notices), `TCP pending` (begun in the window's last "
+            "second and not answered yet)",
         ),
         Column("packets", "int", "packets of the conversation in the window, both directions", low=1),
         Column("bytes", "int", "bytes on the wire, both directions", "bytes", low=0),
