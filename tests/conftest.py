@@ -9,7 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The first example compiles kernels; speed is measured by benchmarks/, not here.
+hypothesis.settings.register_profile("netnormal", deadline=None)
+hypothesis.settings.load_profile("netnormal")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -160,7 +160,7 @@ def test_an_attacked_row_is_anomalous_and_says_which_feature_made_it(fitted):
     (reasons,) = fitted.explain(row)
     assert verdict["anomaly"] == 1
     assert verdict["score"] > 0.8
-    assert {reason.feature for reason in reasons} <= set(NAMES[:6])
+    assert {reason.feature for reason in reasons[:3]} <= set(NAMES[:6])
     assert all(reason.value > reason.high for reason in reasons)
 
 
@@ -230,7 +230,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(tmp_path, nest
     ran = tmp_path / "ran"
     payload = np.array([_Command(ran)], dtype=object) if nested else _Command(ran)
     joblib.dump({"model": payload}, tmp_path / "m.pkl")
-    with pytest.raises(tables.InputError, match=r"system.*train_model\.py"):
+    with pytest.raises(tables.InputError, match=r"which no model of netnormal does.*train_model\.py"):
         model.load(tmp_path / "m.pkl")
     assert not ran.exists()
 

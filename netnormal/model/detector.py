@@ -17,6 +17,7 @@ from netnormal.model.calibration import Tail, score_of
 from netnormal.settings import TrainModel
 
 _DAY_S = 86_400
+_USUAL_SPREADS = 2  # the range that reasons call usual: about 95 % where the data are normal
 
 
 def _number(value: float) -> str:
@@ -242,13 +243,17 @@ def _reasons(part: WindowModel, table: pd.DataFrame) -> list[list[Reason]]:
             name, worth = names[column], float(splits[row, column])
             if worth <= 0 or worth < 0.1 * splits[row].max():
                 break
-            if rows[row, column] <= 0:  # the absence of something odd is no reason
+            # What lies within the usual range, or is absent, may shorten a path, but is no reason to a person.
+            if name not in NOVELTIES and rows[row, column] <= np.log1p(_USUAL_SPREADS):
                 continue
             if name in NOVELTIES:
-                seen = 1 - float(rows[row, column])
+                if rows[row, column] < 0.5:
+                    continue
+                windows = part.baseline.windows
+                seen = np.expm1((1 - float(rows[row, column])) * np.log1p(windows)) / windows
                 listed.append(Reason(name, seen, np.nan, np.nan, np.nan, worth))
                 continue
-            middle, width = centre[row, column], 2 * spread[row, column]
+            middle, width = centre[row, column], _USUAL_SPREADS * spread[row, column]
             low, high = (unscaled(name, middle + sign * width) for sign in (-1, 1))
             distance = abs(value[row, column] - middle) / spread[row, column]
             listed.append(Reason(name, unscaled(name, value[row, column]), low, high, distance, worth))

@@ -105,7 +105,6 @@ def fit(rows: np.ndarray, chosen: settings.TrainModel, jobs: int) -> IsolationFo
     """A forest on `rows` (float32) and their range-extended copies."""
     data = extended(rows, chosen.range_extension_share, chosen.range_extension_reach, chosen.seed)
     samples = min(chosen.rows_per_tree, len(data))
-    forest = IsolationForest(
-        n_estimators=chosen.trees, max_samples=samples, random_state=chosen.seed, n_jobs=jobs
-    )
-    return forest.fit(data)
+    forest = IsolationForest(n_estimators=chosen.trees, max_samples=samples, random_state=chosen.seed, n_jobs=jobs)
+    forest.fit(data)
+    return forest.set_params(n_jobs=None)  # of this run, not of the model
