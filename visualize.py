@@ -18,6 +18,8 @@ import pandas as pd
 
 from netnormal import figures, inputs, report, stage, tables, tallies
 
+PAGE_DPI = 150  # of the pictures in the report, at most: it is to stay small enough to send
+
 
 def main(args: argparse.Namespace) -> str:
     results, output = Path(args.results), Path(args.output)
@@ -30,16 +32,18 @@ def main(args: argparse.Namespace) -> str:
     pairs = tallies.labelled(inputs.packet_blocks(args.capture), tables.blocks(labels, tables.LABELLED_PACKETS), labels)
     for packets, rows in stage.progress(pairs, "reading packets", args):
         seen.push(packets, rows)
-    pictures = drawings(seen, found, incidents, settings.top_hosts)
+    drawings = pictures(seen, found, incidents, settings.top_hosts)
 
     with contextlib.ExitStack() as whole:  # nothing is replaced before everything is made
-        for name, draw in stage.progress(pictures.items(), "drawing", args, len(pictures)):
-            whole.enter_context(tables.atomic(output / f"{name}.png")).write_bytes(
-                draw(figures.Look()).png(settings.dpi)
-            )
+        made = {}
+        for name, draw in stage.progress(drawings.items(), "drawing", args, len(drawings)):
+            made[name] = {key: draw(look).png(min(settings.dpi, PAGE_DPI)) for key, look in figures.LOOKS.items()}
+            same = settings.dpi <= PAGE_DPI
+            png = made[name]["light"] if same else draw(figures.LIGHT).png(settings.dpi)
+            whole.enter_context(tables.atomic(output / f"{name}.png")).write_bytes(png)
         whole.enter_context(tables.atomic(results / "plots" / "traffic.csv")).write_text(plotted(seen), "utf-8")
         page = report.page(
-            pictures,
+            made,
             incidents,
             subject=f"{Path(args.capture).name}: {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             looked_at=report.looked_at(seen, summary),
@@ -47,10 +51,10 @@ def main(args: argparse.Namespace) -> str:
             statistics=report.statistics(summary),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
-    return f"{len(pictures)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
+    return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
 
 
-def drawings(
+def pictures(
     seen: tallies.Tallies, found: tallies.Found, incidents: pd.DataFrame, count: int
 ) -> dict[str, partial[figures.Picture]]:
     """By file name, what draws each picture in a given look."""

@@ -6,7 +6,7 @@ All text goes through Jinja2 with escaping on: what came from the network (names
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal import __version__
-from netnormal.figures import SEVERITIES, Look, Picture
+from netnormal.figures import SEVERITIES
 from netnormal.figures.words import size
 from netnormal.tallies import Tallies
 
@@ -28,7 +28,7 @@ FOUND = {
     "incidents": ("Incidents over time", "A lane is one source doing one kind of thing. Colour is severity."),
     "scores": (
         "Score over time",
-        "Darker means more packets. What lies above the dashed line is an anomaly; the strip on top shows incidents.",
+        "Stronger colour: more packets. Above the dashed line are anomalies; the strip on top shows incidents.",
     ),
     "anomalies": (
         "Anomalous conversations by host and protocol",
@@ -43,7 +43,7 @@ SEEN = {
     "top_destinations": ("Most active destination addresses", "By packets received. Orange is the anomalous part."),
     "packet_sizes": (
         "Packet sizes",
-        "Each step up is ten times as many packets. Small ones are requests and acknowledgements, the largest carry data.",
+        "Each step up is ten times as many. Small packets are requests and acknowledgements, the largest carry data.",
     ),
     "handshake_latency": (
         "TCP handshake latency",
@@ -53,18 +53,17 @@ SEEN = {
 
 
 def page(
-    pictures: Mapping[str, Callable[[Look], Picture]],
+    pictures: Mapping[str, Mapping[str, bytes]],
     incidents: pd.DataFrame,
     *,
     subject: str,
     looked_at: Sequence[tuple[str, str]],
     health: Sequence[str],
     statistics: Sequence[tuple[str, Sequence[tuple[str, str]]]],
-    dpi: int = 100,
 ) -> str:
     """The report as HTML.
 
-    pictures   : for names of FOUND and SEEN, a function that draws it in a given look; others are left out.
+    pictures   : by names of FOUND and SEEN, PNGs by names of figures.LOOKS; others are left out.
     incidents  : tables.INCIDENTS, worst first.
     subject    : one line that says which traffic this is about.
     looked_at  : names and values; `health` sentences, none if all is well; `statistics` groups of names and values.
@@ -88,8 +87,8 @@ def page(
         looked_at=looked_at,
         health=health,
         statistics=statistics,
-        found=[_drawn(name, FOUND[name], pictures[name], dpi) for name in FOUND if name in pictures],
-        seen=[_drawn(name, SEEN[name], pictures[name], dpi) for name in SEEN if name in pictures],
+        found=[_embedded(FOUND[name], pictures[name]) for name in FOUND if name in pictures],
+        seen=[_embedded(SEEN[name], pictures[name]) for name in SEEN if name in pictures],
         version=__version__,
     )
 
@@ -118,7 +117,6 @@ def _incident(row: Any) -> dict[str, Any]:
             "Kind",
             f"{str(row.pattern).replace('_', ' ')}" + (f", ATT&CK {row.technique}" if _has(row.technique) else ""),
         ),
-        ("Number", row.incident_id),
     ]
     return {
         "anchor": row.incident_id,
@@ -131,18 +129,10 @@ def _incident(row: Any) -> dict[str, Any]:
     }
 
 
-def _drawn(name: str, words: tuple[str, str], draw: Callable[[Look], Picture], dpi: int) -> dict[str, str]:
-    looks = {
-        "light": Look(),
-        "dark": Look(dark=True),
-        "narrow": Look(narrow=True),
-        "narrow_dark": Look(dark=True, narrow=True),
-    }
-    made = {
-        key: "data:image/png;base64," + base64.b64encode(draw(look).png(dpi + 50 * look.narrow)).decode()
-        for key, look in looks.items()
-    }
-    return {"name": name, "title": words[0], "caption": words[1], **made}
+def _embedded(words: tuple[str, str], looks: Mapping[str, bytes]) -> dict[str, str]:
+    """A picture for the template: its words, and each of its looks as a data URI (RFC 2397)."""
+    data = {look: "data:image/png;base64," + base64.b64encode(png).decode() for look, png in looks.items()}
+    return {"title": words[0], "caption": words[1], **data}
 
 
 def _has(value: object) -> bool:

@@ -7,11 +7,12 @@ tell apart; what colour says is said by place or words too.
 """
 
 from netnormal.figures.found import MAX_LANES, anomalies, scores, timeline
-from netnormal.figures.look import LIGHT, SEVERITIES, Look, Picture
+from netnormal.figures.look import LIGHT, LOOKS, SEVERITIES, Look, Picture
 from netnormal.figures.traffic import handshakes, packet_sizes, protocols, throughput, top_hosts, traffic
 
 __all__ = [
     "LIGHT",
+    "LOOKS",
     "MAX_LANES",
     "SEVERITIES",
     "Look",

@@ -142,9 +142,7 @@ def timeline(incidents: pd.DataFrame, span: tuple[int, int] | None = None, look:
     step = 0.4 if look.narrow else 0.27
     with picture(look, 1.2 + step * max(len(lanes), 3)) as figure:
         axes = figure.subplots()
-        axes.set_title(
-            f"Incidents over time{f' (the worst {MAX_LANES} lanes of {MAX_LANES + hidden:,})' if hidden else ''}"
-        )
+        axes.set_title(f"Worst {MAX_LANES} of {MAX_LANES + hidden:,} lanes" if hidden else "Incidents over time")
         if len(lanes):
             place = {name: i for i, name in enumerate(lanes.index)}
             times = pd.concat([incidents["start"], incidents["end"], pd.Series(span or (), dtype=np.int64)])
@@ -154,7 +152,7 @@ def timeline(incidents: pd.DataFrame, span: tuple[int, int] | None = None, look:
                 part = incidents[(incidents["severity"] == severity) & lane.isin(list(place))]
                 y = [place[name] + drop for name in lane[part.index]]
                 spans(axes, part, y, look.severity[severity], shortest, 0.45 if look.narrow else 0.7)
-            words = [" · ".join(label(part, 40) for part in name.split("\0")).replace("_", " ") for name in lanes.index]
+            words = [" · ".join(label(part, 34) for part in name.split("\0")).replace("_", " ") for name in lanes.index]
             if look.narrow:
                 axes.set_yticks([])
                 for row, text in enumerate(words):

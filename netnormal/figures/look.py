@@ -106,6 +106,12 @@ class Look:
 
 
 LIGHT = Look()
+LOOKS = {
+    "light": LIGHT,
+    "dark": Look(dark=True),
+    "narrow": Look(narrow=True),
+    "narrow_dark": Look(dark=True, narrow=True),
+}
 
 
 class Picture(Figure):
@@ -147,10 +153,18 @@ def time_axis(axes: Axes, times: pd.Series, bin_s: float, margin: float = 0.0) -
     left, right = dates(np.array([low - pad, high + pad]))
     axes.set_xlim(float(left), float(right))
     wide = axes.figure.get_figwidth() > 6 and len(axes.figure.axes) < 3  # type: ignore[union-attr]
+    if high - low < 120 * 10**9:  # labels show seconds or parts of them
+        wide = False
     locator = mdates.AutoDateLocator(tz="UTC", minticks=5 if wide else 3, maxticks=10 if wide else 5)
     for unit in (mdates.MINUTELY, mdates.SECONDLY):
         locator.intervald[unit] = [1, 2, 5, 10, 15, 30]
-    formatter = mdates.ConciseDateFormatter(locator, tz="UTC", show_offset=False)
+    formatter = mdates.ConciseDateFormatter(
+        locator,
+        tz="UTC",
+        formats=["%Y", "%b", "%b %d", "%H:%M", "%H:%M", "%H:%M:%S.%f"],
+        zero_formats=["", "%Y", "%b %d", "%b %d", "%H:%M", "%H:%M:%S"],
+        show_offset=False,
+    )
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
     first, last = (str(np.datetime64(t, "ns"))[:10] for t in (low, high))

@@ -112,7 +112,7 @@ def throughput(series: pd.DataFrame, bin_s: float, look: Look = LIGHT) -> Pictur
             mean = total.mean() / factor
             axes.axhline(mean, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.set_ylim(0, 1.15 * max(total.max() / factor, 1e-9))
-            words = f" mean {mean:.3g}, peak {total.max() / factor:.3g} {unit} in {duration(bin_s)}"
+            words = f" mean {mean:.3g}, peak {total.max() / factor:.3g} {unit} in {duration(bin_s, '1 ')}"
             axes.text(0.0, 1.0, words, transform=axes.transAxes, va="top", size=8.5, color=look.muted)
             legend(figure, [(label(n, 14), c) for n, c in zip(names, colours, strict=True)])
             axes.set_ylabel(unit)

@@ -42,9 +42,10 @@ def size(number: float) -> str:
     return f"{number / factor:.3g} {unit}" if factor > 1 else f"{number:,.0f} B"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, one: str = "") -> str:
+    """A length of time; of 1 min just the unit (\"packets per min\"), or after `one`."""
     for factor, unit in ((86_400, "day"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= factor:
             number = seconds / factor
-            return f"{unit}" if number == 1 else f"{number:g} {unit}{'s' if unit == 'day' else ''}"
+            return f"{one}{unit}" if number == 1 else f"{number:g} {unit}{'s' if unit == 'day' else ''}"
     return f"{seconds:g} s"
