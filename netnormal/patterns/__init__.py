@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from netnormal.patterns import floods, guessing, scans, spoofing, tunnels
-from netnormal.patterns.view import KINDS, MANY, Finding, View
+from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
 from netnormal.settings import Patterns
 
-__all__ = ["KINDS", "MANY", "Finding", "find"]
+__all__ = ["KINDS", "MANY", "Evidence", "Finding", "find"]
 
 
 def find(packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray, settings: Patterns) -> list[Finding]:

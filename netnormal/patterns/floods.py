@@ -82,7 +82,7 @@ def slow_requests(view: View, settings: Patterns) -> list[Finding]:
     for members in by_group(group, wanted, len(first)):
         flows = rows[members]
         evidence: Evidence = {
-            "connections": len(flows),
+            "held": len(flows),
             "open_s": round(float(np.median(open_s[flows])), 1),
             "bytes_each": round(float(view.ints("payload_out")[flows].mean())),
         }
@@ -112,7 +112,7 @@ def _by_rate(
             evidence: Evidence = {
                 "packets": len(chosen),
                 "per_s": rate,
-                "ports": len(np.unique(view.ints("dst_port")[flows])),
+                "to_ports": len(np.unique(view.ints("dst_port")[flows])),
             }
             sender = view.destination if back else view.source
             findings.append(_flood(view, settings, pattern, flows, sender, evidence, back))

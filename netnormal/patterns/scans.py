@@ -113,9 +113,8 @@ def _vertical(
     findings = []
     for source, parts in by_source.items():
         flows = np.concatenate(parts)
-        _, contacts = groups(view.destination[flows], view.ints("dst_port")[flows])
-        evidence: Evidence = {"ports": len(np.unique(view.ints("dst_port")[flows])), "probes": len(contacts)}
-        findings.append(_with_counts(view, view.finding(pattern, flows, view.name(source), evidence)))
+        finding = _with_counts(view, view.finding(pattern, flows, view.name(source), {}))
+        findings.append(replace(finding, ports=frozenset(np.unique(view.ints("dst_port")[flows]).tolist())))
     return findings
 
 

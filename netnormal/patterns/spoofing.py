@@ -66,10 +66,14 @@ def arp_spoofing(view: View, settings: Patterns) -> list[Finding]:
         # The flows hold the victims' honest ARP too: times are those of the lies, victims who was told and who was
         # impersonated.
         victims = [view.name(int(a)) for a in np.union1d(taken, told[lies]) if a != own]
-        start, end = int(time[lies].min()), int(time[lies].max())
-        evidence = {**finding.evidence, "hosts": len(victims)}
         findings.append(
-            replace(finding, destinations=tuple(victims[:MOST_NAMED]), start=start, end=end, evidence=evidence)
+            replace(
+                finding,
+                destinations=tuple(victims[:MOST_NAMED]),
+                hosts=frozenset(victims),
+                start=int(time[lies].min()),
+                end=int(time[lies].max()),
+            )
         )
     return findings
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from netnormal.kernels.group import unmatched
 from netnormal.patterns.floods import ECHO
 from netnormal.patterns.view import Evidence, Finding, View, by_group, groups
 from netnormal.settings import Patterns
@@ -14,6 +13,7 @@ REPLIES = (0, 129)  # echo replies of ICMP and ICMPv6
 NUMBERS = (".in-addr.arpa", ".ip6.arpa")
 # Names below these two-label endings belong to the label before them; see the public suffix list.
 SECOND_LEVEL = {"ac", "co", "com", "edu", "gov", "net", "ne", "or", "org"}
+MORE_REPLIES = 1.5  # replies to a request; a ping to one host has one, and a few duplicates at worst
 PING_SIZES = 2  # sizes of payload that a ping between two hosts has: one, or two where someone tried another
 
 
@@ -33,10 +33,8 @@ def icmp_tunnels(view: View, settings: Patterns) -> list[Finding]:
     for flow, members in zip(wanted, by_group(view.flow_of_packet, wanted, len(view.flows)), strict=True):
         rows = members[whole[members]]
         sizes = len(np.unique(payload[rows]))
-        one = np.zeros(len(rows), np.int64)
-        _, unasked = unmatched(one, ~reply[rows], reply[rows], 1)
         requests, replies = int((~reply[rows]).sum()), int(reply[rows].sum())
-        if requests == 0 or replies == 0 or (sizes <= PING_SIZES and unasked[0] <= requests / 2):
+        if requests == 0 or replies == 0 or (sizes <= PING_SIZES and replies <= MORE_REPLIES * requests):
             continue
         evidence: Evidence = {"bytes": int(carried[flow]), "requests": requests, "replies": replies, "sizes": sizes}
         findings.append(view.finding("icmp_tunnel", np.array([flow]), view.name(int(view.source[flow])), evidence))

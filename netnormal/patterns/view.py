@@ -13,6 +13,7 @@ from netnormal.kernels.group import pair_ids
 SECOND = 1_000_000_000
 MANY = "many"  # the source of what came from spoofed or very many addresses
 MOST_NAMED = 20  # destinations and services that a finding names
+MOST_KEPT = 65_536  # destinations that a finding keeps
 
 #: pattern → MITRE ATT&CK technique, severity, and the family within which findings may tell the same story
 KINDS: dict[str, tuple[str, str, str]] = {
@@ -44,9 +45,9 @@ Evidence = dict[str, int | float | str]
 class Finding:
     """One named behaviour in one window.
 
-    `destinations` and `services`: most affected first, at most 20; `evidence` has `hosts`, the number of all
-    destinations. `start` and `end` are times of packets [ns]; `flows` are the rows of the window's flow table that
-    belong to it (int64, ascending).
+    `destinations` and `services`: most affected first, at most 20. `start` and `end` are times of packets [ns];
+    `flows` are the rows of the window's flow table that belong to it (int64, ascending). `hosts` are all its
+    destinations and `ports` all ports it scanned (both at most 65,536), so that windows can be united.
     """
 
     pattern: str
@@ -57,6 +58,8 @@ class Finding:
     end: int
     evidence: Evidence
     flows: np.ndarray
+    hosts: frozenset[str]
+    ports: frozenset[int] = frozenset()
 
     @property
     def technique(self) -> str:
@@ -133,8 +136,9 @@ class View:
             services=tuple(str(self.services[service]) for service in services[:MOST_NAMED]),
             start=int(self.ints("first_packet")[flows].min()),
             end=int(self.ints("last_packet")[flows].max()),
-            evidence={"hosts": len(hosts), **evidence},
+            evidence=evidence,
             flows=flows,
+            hosts=frozenset(self.name(host) for host in hosts[:MOST_KEPT]),
         )
 
     @staticmethod

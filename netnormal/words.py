@@ -1,0 +1,125 @@
+"""Findings in plain words: the title of an incident, and its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netnormal.patterns import MANY, Evidence
+
+#: what a scanner sent, by pattern
+PROBES = {
+    "port_scan": "TCP ports",
+    "udp_scan": "UDP ports",
+    "null_scan": "TCP ports without any flag",
+    "fin_scan": "TCP ports with FIN alone",
+    "xmas_scan": "TCP ports with FIN, PSH and URG",
+    "ack_scan": "TCP ports with bare ACKs",
+}
+
+
+#: numbers and names of a finding's evidence, in words
+EVIDENCE = {
+    "answered": "{:,} contacts answered",
+    "refused": "{:,} refused",
+    "silent": "{:,} silent",
+    "half_open": "{:,} connections half open",
+    "packets": "{:,} packets",
+    "to_ports": "to {:,} port(s)",
+    "per_s": "{:,} in the busiest second",
+    "held": "{:,} connections open",
+    "connections": "{:,} connections",
+    "open_s": "for {:,} s (median)",
+    "bytes_each": "{:,} bytes sent in each",
+    "answer_bytes": "{:,} bytes in the answer (median)",
+    "claims": "{:,} false claims",
+    "contested": "{:,} of the addresses claimed by their owners too",
+    "hardware_address": "from hardware address {}",
+    "requests": "{:,} requests",
+    "replies": "{:,} replies",
+    "sizes": "{:,} sizes of payload",
+    "bytes": "{:,} bytes carried",
+    "names": "{:,} distinct names",
+    "letters": "{:,} letters in them",
+    "mean_letters": "{:,} letters a name",
+    "asked_by": "the router {} asked on its behalf",
+    "where": "listed in {}",
+    "matched": "seen as {}",
+}
+
+
+def title(
+    pattern: str, source: str, destinations: Sequence[str], services: Sequence[str], evidence: Evidence, span_s: float
+) -> str:
+    """What happened, in one sentence without a full stop. `destinations` and `services`: most affected first."""
+
+    def count(name: str) -> int:
+        return int(evidence.get(name, 0))
+
+    hosts = max(count("hosts"), len(destinations))
+    to = destinations[0] if len(destinations) == 1 and hosts <= 1 else f"{hosts:,} hosts"
+    by = f"{count('sources'):,} addresses" if source == MANY else source
+    if pattern in PROBES:
+        words = f"{by} scanned {count('ports'):,} {PROBES[pattern]} of {to} in {span(span_s)}; "
+        words += f"{count('answered') or 'none'} answered"
+    elif pattern in ("port_sweep", "ping_sweep", "arp_sweep"):
+        what = {"ping_sweep": "by ping", "arp_sweep": "by ARP"}.get(pattern) or f"for {_listed(_ports(services), 3)}"
+        words = f"{by} searched {to} {what} in {span(span_s)}; {count('hosts_answering') or 'none'} answered"
+    elif pattern == "syn_flood":
+        words = f"{by} flooded {_listed(services, 1)} of {to} with {count('half_open'):,} half-open connections"
+        words += f", up to {count('per_s'):,} a second"
+    elif pattern in ("udp_flood", "icmp_flood"):
+        what = "UDP packets" if pattern == "udp_flood" else "pings"
+        target = str(evidence.get("victim", to))
+        words = f"{by} flooded {target} with {count('packets'):,} {what}, up to {count('per_s'):,} a second"
+    elif pattern == "slow_http":
+        words = f"{by} holds {count('held'):,} unfinished requests open at {_listed(services, 1)} of {to}"
+    elif pattern == "arp_spoofing":
+        words = f"{by} claims to be {_listed(str(evidence['taken']).split(), 3)}: {count('claims'):,} ARP replies "
+        words += f"nobody asked for, in {span(span_s)}"
+    elif pattern == "brute_force":
+        words = f"{by} tried {count('connections'):,} logins alike at {_listed(services, 1)} of {to} in {span(span_s)}"
+    elif pattern == "icmp_tunnel":
+        words = f"{by} and {to} exchanged {size(count('bytes'))} in pings that are no pings, in {span(span_s)}"
+    elif pattern == "dns_tunnel":
+        words = f"{by} asked for {count('names'):,} names below {evidence['domain']} with {size(count('letters'))} in "
+        words += f"them, in {span(span_s)}"
+    elif pattern == "threat_list":
+        words = f"{by} was in contact with {evidence['listed']}, which is on the threat list"
+    else:
+        words = f"{by} behaved unusually towards {to} with {_listed(services, 3)} in {span(span_s)}"
+    return words
+
+
+def evidence(found: Evidence) -> str:
+    """The numbers behind a finding, in words."""
+    parts = [words.format(found[name]) for name, words in EVIDENCE.items() if name in found]
+    if int(found.get("sources", 1)) > 1:
+        parts.append(f"from {found['sources']:,} sources, {float(found['busiest_source_share']):.0%} from the busiest")
+    return ", ".join(parts)
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: 1.4 s, 3 min, 2.5 h."""
+    for length, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds >= 0.001 else "an instant"
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it: 512 bytes, 4.1 kB, 3.2 MB."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _ports(services: Sequence[str]) -> list[str]:
+    return [service for service in services if service.startswith("TCP/")] or list(services)
+
+
+def _listed(items: Sequence[str], most: int) -> str:
+    shown = list(items[:most])
+    if len(items) > most:
+        return f"{', '.join(shown)} and {len(items) - most} more"
+    return ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + "".join(shown[-1:])
