@@ -60,6 +60,18 @@ _ETHERTYPES = {
     k.PPP + 0xC223: "CHAP",
     k.WLAN: "802.11",
     k.SLARP: "SLARP",
+    k.FDDI: "FDDI",
+    k.NLPID + 0x08: "Q.933",
+    k.NLPID + 0x81: "OSI",
+    k.NLPID + 0x82: "OSI",
+    k.NLPID + 0x83: "OSI",
+    k.NLPID + 0xB1: "FRF.12",
+}
+_NUMBERED = {
+    k.LLC: "LLC-0x{:02x}",
+    k.CISCO: "Cisco-0x{:04x}",
+    k.PPP: "PPP-0x{:04x}",
+    k.NLPID: "NLPID-0x{:02x}",
 }
 _IP_PROTOCOLS = {
     0: "IPv6-HopOpt",
@@ -125,8 +137,7 @@ def _mac(number: int) -> str:
 def _network(code: int) -> str:
     if code in _ETHERTYPES:
         return _ETHERTYPES[code]
-    kind = {k.LLC: "LLC-0x{:02x}", k.CISCO: "Cisco-0x{:04x}", k.PPP: "PPP-0x{:04x}"}.get(code & ~0xFFFF, "0x{:04x}")
-    return kind.format(code & 0xFFFF)
+    return _NUMBERED.get(code & ~0xFFFF, "0x{:04x}").format(code & 0xFFFF)
 
 
 def _protocol(code: int) -> str:

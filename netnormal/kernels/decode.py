@@ -34,7 +34,8 @@ from numba import njit
 FIELDS = 21
 
 # NETWORK holds an EtherType, or one of these plus a number of its own kind
-LLC, SNAP, CISCO, PPP, WLAN, SLARP = 0x10000, 0x20000, 0x30000, 0x40000, 0x50000, 0x60000
+LLC, SNAP, CISCO, PPP, WLAN, SLARP, NLPID = 0x10000, 0x20000, 0x30000, 0x40000, 0x50000, 0x60000, 0x70000
+FDDI = 0x80000
 # what comes next is not named by an EtherType
 _LLC_NEXT, _PPP_NEXT, _IP_NEXT, _CHDLC_NEXT, _DONE = -2, -3, -4, -5, -1
 
@@ -122,6 +123,42 @@ def _cooked(d, at, end, o, i, version):
 
 
 @njit(cache=True, nogil=True)
+def _nflog(d, at, end):
+    """LINKTYPE_NFLOG: where the packet begins among the attributes, which are in either byte order; -1: nowhere."""
+    p = at + 4
+    while end - p >= 4:
+        size, kind = np.int64(d[p]) | np.int64(d[p + 1]) << 8, np.int64(d[p + 2]) | np.int64(d[p + 3]) << 8
+        if kind > 255:
+            size, kind = _u16(d, p), _u16(d, p + 2)
+        if size < 4 or size > end - p:
+            break
+        if kind == 9:
+            return p + 4
+        p += (size + 3) & ~3
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _frame_relay(d, at, end):
+    """Q.922 address of two bytes or more, then RFC 2427, or Cisco's EtherType."""
+    while at < end and d[at] & 1 == 0:
+        at += 1
+    at += 1
+    if end - at < 3:
+        return _DONE, at
+    if d[at] != 3:
+        return max(_u16(d, at), 0x600), at + 2
+    at += 2 if d[at + 1] == 0 else 1  # a byte of padding
+    if d[at] == 0xCC:
+        return 0x0800, at + 1
+    if d[at] == 0x8E:
+        return 0x86DD, at + 1
+    if d[at] == 0x80 and end - at >= 6 and _u16(d, at + 1) == 0 and d[at + 3] == 0:
+        return max(_u16(d, at + 4), 0x600), at + 6
+    return NLPID + np.int64(d[at]), at
+
+
+@njit(cache=True, nogil=True)
 def _wlan_start(d, at, end, link):
     """Where the 802.11 header begins behind a radiotap, Prism or AVS header; -1 if those are cut."""
     if link == 105:
@@ -193,13 +230,11 @@ def _wlan(d, begin, end, o, i, link):
 @njit(cache=True, nogil=True)
 def _link(d, at, end, o, i, link):
     """Read the link header; return what comes next (an EtherType or a _NEXT) and where, or _DONE."""
-    if link == 258 and end - at >= 12 and _u32_little(d, at + 4) == 1:  # macOS's PKTAP: the true link type is inside
+    if link in (149, 258) and end - at >= 12 and _u32_little(d, at + 4) == 1:  # PKTAP: the true link type is inside
         header = _u32_little(d, at)
-        link = _u32_little(d, at + 8)
-        if header < 12 or header > end - at or link == 258:
-            o[UNDECODED, i] = SHORT_LINK
-            return _DONE, at
-        at += header
+        if 12 <= header <= end - at:
+            link = _u32_little(d, at + 8)
+            at += header
     need = 0
     if link == 1:
         need = 14
@@ -209,6 +244,10 @@ def _link(d, at, end, o, i, link):
         need = 2
     elif link == 166:
         need = 3
+    elif link == 10:
+        need = 13
+    elif link == 242:
+        need = 44
     elif link in (12, 14, 101, 228, 229):
         need = 1
     if end - at < need:
@@ -222,22 +261,41 @@ def _link(d, at, end, o, i, link):
     if link in (0, 108):
         family = _u32(d, at)
         family = family if family < 0x10000 else _u32_little(d, at)
-        if _ip_family(family) == _DONE:
+        kind = _ip_family(family)
+        if kind == _DONE and _u16(d, at + 2) in (0x0800, 0x86DD):  # some wrote an EtherType instead
+            kind = _u16(d, at + 2)
+        if kind == _DONE:
             o[UNDECODED, i] = BAD_FAMILY + 256 * family
-        return _ip_family(family), at + 4
+        return kind, at + 4
     if link == 113:
         return _cooked(d, at, end, o, i, 1)
     if link == 276:
         return _cooked(d, at, end, o, i, 2)
-    if link == 50 and d[at] in (0x0F, 0x8F):
-        return _CHDLC_NEXT, at + 2
-    if link == 104:
+    if link == 104 or (link in (9, 50) and d[at] in (0x0F, 0x8F) and d[at + 1] == 0):
         return _CHDLC_NEXT, at + 2
     if link in (9, 50, 166):
         at += link == 166
         return _PPP_NEXT, at + 2 if d[at] == 0xFF and d[at + 1] == 0x03 else at
     if link == 51:
         return 0x8864, at
+    if link == 10:  # FDDI
+        o[DST_MAC, i], o[SRC_MAC, i] = _mac(d, at + 1), _mac(d, at + 7)
+        if d[at] & 0xF0 == 0x50:
+            return _LLC_NEXT, at + 13
+        o[NETWORK, i] = FDDI
+        return _DONE, at
+    if link == 242:  # IP over InfiniBand
+        return max(_u16(d, at + 40), 0x600), at + 44
+    if link == 107:
+        kind, at = _frame_relay(d, at, end)
+        if kind == _DONE:
+            o[UNDECODED, i] = SHORT_LINK
+        return kind, at
+    if link == 239:
+        at = _nflog(d, at, end)
+        if at < 0:
+            o[UNDECODED, i] = SHORT_LINK
+        return (_IP_NEXT if at >= 0 else _DONE), at
     if link in (105, 119, 127, 163):
         return _wlan(d, at, end, o, i, link)
     o[UNDECODED, i] = BAD_LINK_TYPE + 256 * link
