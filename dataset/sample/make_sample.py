@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from netnormal import frames, tables  # noqa: E402
 
-BASELINE_S = (0, 480)  # of A [s after its first packet]: all of it
+BASELINE_S = (0, 481)  # of A [s after its first packet]: all of it
 MIXED_S = (240, 572)  # of B: floods, scans, a bot, an upload, a spoofer, a tunnel and password guessing lie whole in it
 LINK_ETHERNET = 1
 
