@@ -80,9 +80,9 @@ def opened(args: argparse.Namespace) -> frames.FileSource | live.LiveSource:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         return frames.open_capture(args.read)
     interfaces = args.interface or [live.default_interface()]
+    packets.prepare()
     source = live.LiveSource(interfaces, args.filter, args.settings.capture.snaplen, args.duration)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: source.stop())
+    live.end_on_signal(source)
     stage.log.info("listening on %s%s; Ctrl+C ends it", source.name, "" if args.interface else " (the default route's)")
     return source
 

@@ -6,9 +6,12 @@ Linux only: a packet socket made by scapy, as packet(7) describes it. Elsewhere 
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import selectors
 import shlex
+import signal
 import socket
 import struct
 import sys
@@ -129,6 +132,7 @@ def _listen(name: str, bpf: str | None) -> Any:
     from scapy.arch.linux import L2ListenSocket
     from scapy.error import Scapy_Exception
 
+    logging.getLogger("scapy").setLevel(logging.ERROR)  # it warns of layers that it does not know; we use none
     try:
         return L2ListenSocket(iface=name, filter=bpf)
     except PermissionError:
@@ -137,9 +141,21 @@ def _listen(name: str, bpf: str | None) -> Any:
     except Scapy_Exception as error:
         if isinstance(error.__context__, ImportError):
             raise InputError("--filter", "libpcap is missing, which translates it", "install libpcap") from error
-        raise InputError("--filter", " ".join(str(error).split()), "see `man pcap-filter`") from error
+        reason = re.search(r"\(([^()]*)\)$", str(error))
+        raise InputError(f"--filter {bpf!r}", reason[1] if reason else str(error), "see  man pcap-filter") from error
     except OSError as error:
         raise InputError(f"interface {name}", f"cannot be opened ({error.strerror})", "choose another") from error
+
+
+def end_on_signal(source: LiveSource) -> None:
+    """Ctrl+C and SIGTERM end `source` as if it had ended by itself; a second one does not wait."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler)
+        source.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 class LiveSource:

@@ -205,6 +205,12 @@ def _spelt(
     return _coded(codes, words.dictionary.to_pylist())
 
 
+def prepare() -> None:
+    """Compile the kernels now, rather than while packets wait in a live socket."""
+    none = np.zeros(0, np.int64)
+    Decoder().decode(Frames(np.zeros(0, np.uint8), none, none, none, none, none.astype(np.int32)))
+
+
 class Decoder:
     """Frames → rows of tables.PACKETS, numbered on from block to block.
 
