@@ -84,7 +84,10 @@ def title(
         words = f"{by} asked for {count('names'):,} names below {evidence['domain']} with {size(count('letters'))} in "
         words += f"them, in {span(span_s)}"
     elif pattern == "threat_list":
-        words = f"{by} was in contact with {evidence['listed']}, which is on the threat list"
+        if source in (evidence["listed"], *str(evidence.get("matched", "")).split(", ")):
+            words = f"{by}, which is on the threat list, was in contact with {to}"
+        else:
+            words = f"{by} was in contact with {evidence['listed']}, which is on the threat list"
     else:
         words = f"{by} behaved unusually towards {to} with {_listed(services, 3)} in {span(span_s)}"
     return words

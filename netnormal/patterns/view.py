@@ -72,11 +72,11 @@ class Finding:
     @property
     def subject(self) -> str:
         """What findings of one pattern have in common when they tell one story: the victim of a flood, the hardware
-        address of a spoofer, what is on the list, else the source."""
-        for name in ("victim", "hardware_address", "listed"):
+        address of a spoofer, else the source, with what is on the list."""
+        for name in ("victim", "hardware_address"):
             if name in self.evidence:
                 return str(self.evidence[name])
-        return self.source
+        return f"{self.source} {self.evidence['listed']}" if "listed" in self.evidence else self.source
 
 
 class View:
