@@ -1,0 +1,221 @@
+"""The report: complete in itself, nothing from the network obeyed, readable in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from netnormal import figures, report
+
+SECOND = 10**9
+START = 1_795_234_087 * SECOND
+PIXEL = bytes.fromhex(  # the smallest PNG: one transparent pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e366"
+    "0000000049454e44ae426082"
+)
+HOSTILE = [
+    "<script>document.title='obeyed'</script>",
+    '"><img src=x onerror="document.title=1">',
+    "'onmouseover='x",
+    "{{ 7 * 7 }} {% raw %}",
+    "</code></article></main><h1>gone</h1>",
+    "https://evil.example/?q=<b>",
+    "&lt;i&gt;",
+    "javascript:alert(1)",
+]
+
+
+def incidents(texts: list[str], **columns: object) -> pd.DataFrame:
+    """One incident for each text, which stands in every column of words."""
+    count = len(texts)
+    words = ("title", "pattern", "technique", "source", "destinations", "services", "reasons", "display_filter")
+    table = pd.DataFrame(
+        {
+            "incident_id": [f"I{i + 1:04d}" for i in range(count)],
+            "start": [START + i * SECOND for i in range(count)],
+            "end": [START + (i + 5) * SECOND for i in range(count)],
+            **{name: pd.Categorical(texts) if len(set(texts)) == count else texts for name in words},
+            "severity": [figures.SEVERITIES[min(4 * i // max(count, 1), 3)] for i in range(count)],
+            "score": [0.99] * count,
+            "packets": [1234] * count,
+            "bytes": [5_600_000] * count,
+        }
+    )
+    return table.assign(**columns)
+
+
+def page(table: pd.DataFrame, text: str = "words", picture: bytes = PIXEL) -> str:
+    looks = dict.fromkeys(figures.LOOKS, picture)
+    return report.page(
+        dict.fromkeys([*report.FOUND, *report.SEEN], looks),
+        table,
+        subject=text,
+        looked_at=[("Time", text), (text, "value")],
+        health=[text],
+        statistics=[(text, [(text, text)])],
+    )
+
+
+class Reader(HTMLParser):
+    """Elements, attributes and the text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_fetches_nothing_and_runs_nothing() -> None:
+    html = page(incidents(HOSTILE))
+    read = Reader(html)
+    assert "script" not in read.tags and "link" not in read.tags and "iframe" not in read.tags
+    for tag, name, value in read.attributes:
+        assert not name.startswith("on"), f"<{tag} {name}>"
+        if name in ("src", "srcset"):
+            assert value.startswith("data:image/png;base64,"), f"<{tag} {name}={value[:60]}>"
+        if name == "href":
+            assert value.startswith("#"), f"<{tag} {name}={value[:60]}>"
+    assert "url(" not in html and "@import" not in html
+    assert ("meta", "http-equiv", "Content-Security-Policy") in read.attributes
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_the_network_stays_text(text: str) -> None:
+    plain, hostile = Reader(page(incidents(["words"]), "words")), Reader(page(incidents([text]), text))
+    assert hostile.tags == plain.tags, "it made or closed an element"
+    assert [(tag, name) for tag, name, _ in hostile.attributes] == [(tag, name) for tag, name, _ in plain.attributes]
+    assert hostile.text.count(text) >= 8, "it is not shown as it is"
+
+
+def test_the_first_page_names_the_worst_incidents_and_how_many_there_are() -> None:
+    table = incidents([f"host {i} did it" for i in range(12)])
+    text = Reader(page(table)).text
+    first = text[: text.index("What was looked at")]
+    assert "12 incidents: 3 critical, 3 high, 3 medium, 3 low" in first
+    assert [f"host {i} did it" in first for i in range(12)] == [True] * report.IN_SUMMARY + [False] * 5
+    assert "5 more" in " ".join(first.split())
+
+
+def test_each_incident_says_when_who_to_whom_why_and_how_to_find_its_packets() -> None:
+    table = incidents(
+        ["x"],
+        title="10.0.0.1 scanned 1,000 TCP ports",
+        source="10.0.0.1",
+        destinations=" ".join(f"10.0.1.{i}" for i in range(20)),
+        services="TCP/80 TCP/443",
+        technique="T1046",
+        pattern="port_scan",
+        reasons="1,000 ports (usual 1 to 4); 998 refused (usual 0 to 2)",
+        display_filter="ip.addr == 10.0.0.1",
+    )
+    html = page(table)
+    text = " ".join(Reader(html).text.split())
+    for words in (
+        "04:08:07 to 04:08:12 UTC (5 s)",
+        "10.0.1.7 and 12 more",
+        "TCP/80, TCP/443",
+        "1,234 packets, 5.6 MB",
+        "port scan, ATT&CK T1046",
+        "1,000 ports (usual 1 to 4)",
+    ):
+        assert words in text, words
+    assert "<code>ip.addr == 10.0.0.1</code>" in html and "user-select: all" in html
+    assert html.count("<li>998 refused (usual 0 to 2)</li>") == 1
+
+
+def test_no_incident_is_said_in_words() -> None:
+    text = " ".join(Reader(page(incidents([]))).text.split())
+    assert "No incidents" in text and "Nothing in this traffic was unusual enough to be an incident." in text
+
+
+def test_thousands_of_incidents_make_a_page_that_can_be_sent() -> None:
+    html = page(incidents([f"host {i} " + "x" * 300 for i in range(5000)]), picture=b"\x00" * 60_000)
+    assert len(html) < 5_000_000
+    left = 5000 - report.IN_DETAIL - report.IN_BRIEF
+    assert f"{left:,} more, less severe, stand in incidents.csv." in html
+
+
+def test_empty_cells_leave_their_line_out() -> None:
+    table = incidents(["x"], technique=pd.Categorical([None]), services=pd.Categorical([None]))
+    text = Reader(page(table)).text
+    assert "nan" not in text.lower().replace("finance", "") and "Services" not in text and "ATT&CK" not in text
+
+
+def test_every_link_on_the_page_leads_somewhere() -> None:
+    read = Reader(page(incidents([f"host {i}" for i in range(300)])))
+    anchors = {value for _, name, value in read.attributes if name == "id"}
+    for _, name, value in read.attributes:
+        if name == "href":
+            assert value[1:] in anchors, value
+
+
+# ---------------------------------------------------------------- in a real browser
+
+
+def chromium(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not program:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    switches = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-extensions",
+        "--disable-sync",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+        "--allow-file-access-from-files",
+    ]
+    switches += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
+    return subprocess.run(
+        [program, *switches, *arguments], capture_output=True, text=True, timeout=120, env=os.environ, check=False
+    )
+
+
+def test_a_browser_shows_it_without_an_error(tmp_path: Path) -> None:
+    html, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    html.write_text(page(incidents(HOSTILE), HOSTILE[0]), "utf-8")
+    done = chromium(tmp_path, "--window-size=1280,1600", f"--screenshot={shot}", html.as_uri())
+    assert shot.exists() and shot.stat().st_size > 20_000, done.stderr
+    assert "CONSOLE" not in done.stderr, re.findall(".*CONSOLE.*", done.stderr)
+
+
+def test_in_a_browser_nothing_runs_nothing_is_fetched_and_nothing_overflows_a_phone(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page(incidents([*HOSTILE, "w" * 500]), HOSTILE[1]), "utf-8")
+    (tmp_path / "phone.html").write_text(
+        '<iframe id="f" src="report.html" style="width:400px;height:800px"></iframe><pre id="said"></pre><script>'
+        "onload = () => { const d = f.contentDocument; said.textContent = JSON.stringify({title: d.title,"
+        " asked: f.contentWindow.performance.getEntriesByType('resource').map(e => e.name),"
+        " width: d.documentElement.scrollWidth,"
+        " images: [...d.images].filter(i => i.naturalWidth > 0).length }) }</script>",
+        "utf-8",
+    )
+    done = chromium(tmp_path, "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "phone.html").as_uri())
+    found = re.search(r'<pre id="said">(.*?)</pre>', done.stdout)
+    assert found, done.stderr
+    said = json.loads(found.group(1).replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    assert said["title"].startswith("netnormal: 9 incidents")
+    assert said["images"] == len(report.FOUND) + len(report.SEEN)
+    assert [url for url in said["asked"] if not url.startswith("data:")] == []
+    assert said["width"] <= 400, "the page is wider than the phone"
