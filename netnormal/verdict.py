@@ -1,0 +1,48 @@
+"""What detect.py says on the terminal: how many incidents, the worst in a sentence each, and the traffic's health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from netnormal import tables, words
+
+MOST_SHOWN = 10
+COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
+
+
+def show(incidents: pd.DataFrame, summary: dict[str, Any]) -> None:
+    """Print incidents (tables.INCIDENTS, worst first) and what the summary says of traffic and health."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe has no width: let the reader wrap
+    found = summary["detection"]
+    by_severity = ", ".join(f"{count} {name}" for name, count in found["incidents_by_severity"].items() if count)
+    head = f"{len(incidents):,} incidents ({by_severity})" if len(incidents) else "No incidents"
+    head = head.replace("1 incidents", "1 incident") if len(incidents) == 1 else head
+    traffic = "the conversations given"
+    if "packets" in summary:
+        traffic = f"{summary['packets']:,} packets over {words.span(summary['duration_s'])}"
+        traffic += f", {found['anomalous_packets_ratio']:.1%} of them anomalous"
+    console.print(Text.assemble((head, "bold"), f" in {traffic}"))
+    if len(incidents):
+        console.print()
+        table = Table.grid(padding=(0, 2))
+        for _, row in incidents.head(MOST_SHOWN).iterrows():
+            clock = tables.iso(row["start"])[11:19]
+            table.add_row(
+                row["incident_id"], clock, Text(row["severity"], COLOURS[row["severity"]]), Text(row["title"])
+            )
+        console.print(table)
+        if len(incidents) > MOST_SHOWN:
+            console.print(f"… and {len(incidents) - MOST_SHOWN:,} more")
+        console.print("(times are UTC)", style="dim")
+    health = summary.get("health")
+    if health and health["status"] != "ok":
+        console.print()
+        console.print(Text(f"Health: {health['status']}: {'; '.join(health['reasons'])}", "yellow"))
+    console.print()
