@@ -164,8 +164,8 @@ def window_features(window: Window) -> pd.DataFrame:
     found |= _of_names(packets, of_packet, n)
     found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
     found["conversation_odd_macs_ratio"] = _odd_macs(packets, flow_table, flow, outward, of_packet, n)
-    columns |= {feature.name: found[feature.name] for feature in tables.FEATURE_COLUMNS}
-    return pd.DataFrame(columns, copy=False)
+    columns |= found
+    return pd.DataFrame({name: columns[name] for name in tables.FEATURES.names}, copy=False)
 
 
 def _classes(f: dict[str, np.ndarray], deadline: int) -> np.ndarray:
@@ -185,7 +185,7 @@ def _classes(f: dict[str, np.ndarray], deadline: int) -> np.ndarray:
 
 
 def _kinds(protocol: np.ndarray, kind: np.ndarray, protocols: pd.Index) -> pd.Categorical:
-    words = [f"{word} {name}" for word in protocols for name in CLASSES]
+    words = [f"{word} {name}" for word in protocols.tolist() for name in CLASSES]
     return pd.Categorical.from_codes(protocol * len(CLASSES) + kind, words)  # type: ignore[call-overload]
 
 
@@ -279,7 +279,7 @@ def _of_names(packets: pd.DataFrame, of_packet: np.ndarray, n: int) -> dict[str,
     queries = _sum(group, None, n)
 
     used, code = np.unique(name[asked], return_inverse=True)
-    words = [packets["dns_query"].array.categories[i] if i >= 0 else "" for i in used]
+    words = [""] * int((used < 0).any()) + packets["dns_query"].array.categories.take(used[used >= 0]).tolist()
     letters = pa.array(words, pa.string())
     offsets = np.frombuffer(letters.buffers()[1], np.int32, len(words) + 1).astype(np.int64)
     data = np.frombuffer(letters.buffers()[2] or b"", np.uint8)
@@ -379,7 +379,7 @@ def _odd_macs(
     """Share of packets from another hardware address than most packets of their sender in the window."""
     known: dict[str, int] = {}
     source, destination = (
-        np.array([known.setdefault(word, len(known)) for word in flow_table[name].array.categories], np.int64)[
+        np.array([known.setdefault(word, len(known)) for word in flow_table[name].array.categories.tolist()], np.int64)[
             flow_table[name].array.codes
         ]
         for name in ("source", "destination")

@@ -67,6 +67,7 @@ def directed_flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.
     to_group = _is_group(packets["dst_mac"]) | _names_group(endpoints)[dst]
     syn = np.where((flags >= 0) & (flags & SYN != 0), np.where(flags & ACK != 0, 2, 1), 0)
     initiator = kernels.directions(flow, reverse, _initiator_by_port(low, high, endpoints), fixed, syn, n)
+    initiator[(low == high)[first]] = 0  # to itself: nobody else can have begun
     outward = (reverse == initiator[flow]).astype(np.int64)
     sums = kernels.flow_sums(
         flow, outward, time, _ints(packets, "length"), np.maximum(_ints(packets, "payload"), 0), flags, to_group, n
@@ -75,7 +76,7 @@ def directed_flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.
 
     source = np.where(initiator, high[first], low[first])
     destination = np.where(initiator, low[first], high[first])
-    is_arp = protocols.isin(["ARP"])[protocol[first]] & (protocol[first] >= 0)
+    is_arp = np.append(protocols.isin(["ARP"]), False)[protocol[first]]
     service, services = _services(protocol[first], protocols, (destination & 0x1FFFF) - 1, kind[first])
     used, words = _compact(protocol[first], protocols)
     both = (column["syn_time"] >= 0) & (column["syn_ack_time"] >= column["syn_time"])
@@ -130,7 +131,10 @@ def requests_and_replies(packets: pd.DataFrame) -> tuple[np.ndarray, np.ndarray,
 
 def flag_bits(letters: pd.Series) -> np.ndarray:
     """TCP flags as bits, FIN 1, SYN 2 … in the order of tables.TCP_FLAGS; -1 without a TCP header."""
-    values = [sum(1 << TCP_FLAGS.find(letter) for letter in word if letter != "-") for word in letters.array.categories]
+    values = [
+        sum(1 << TCP_FLAGS.find(letter) for letter in word if letter != "-")
+        for word in letters.array.categories.tolist()
+    ]
     return np.array([*values, -1], np.int64)[letters.array.codes]
 
 
@@ -164,7 +168,7 @@ def _number(codes: np.ndarray, words: pd.Index, known: dict[str, int]) -> np.nda
     """The numbers in `known` of the words with `codes`; new words are added."""
     used = np.flatnonzero(np.bincount(codes, minlength=1))
     numbers = np.zeros(int(used[-1]) + 1, np.int64)
-    numbers[used] = [known.setdefault(word, len(known)) for word in words.take(used)]
+    numbers[used] = [known.setdefault(word, len(known)) for word in words.take(used).tolist()]
     return numbers[codes]
 
 
@@ -193,7 +197,7 @@ def _ranks(column: pd.Categorical) -> np.ndarray:
 
 def _is_group(mac: pd.Series) -> np.ndarray:
     """Is the hardware address a multicast or broadcast one: the lowest bit of its first byte (IEEE 802)."""
-    return np.array([*(word[1:2] in ODD_DIGITS for word in mac.array.categories), False])[mac.array.codes]
+    return np.array([*(word[1:2] in ODD_DIGITS for word in mac.array.categories.tolist()), False])[mac.array.codes]
 
 
 def _names_group(endpoints: list[str]) -> np.ndarray:
@@ -230,10 +234,11 @@ def _services(
     """The service of each flow as a number, and the names: protocol, and the port or ICMP type where there is one."""
     number = np.where(port >= 0, port, kind)
     service, first = kernels.pair_ids(protocol, number)
-    names = []
-    for p, value in zip(protocol[first], number[first], strict=True):
-        word = protocols[p] if p >= 0 else "-"
-        names.append(f"{word}/{value}" if value >= 0 else word)
+    words = [*protocols.tolist(), "-"]
+    names = [
+        words[p] if value < 0 else f"{words[p]}/{value}"
+        for p, value in zip(protocol[first], number[first], strict=True)
+    ]
     return service, names
 
 
