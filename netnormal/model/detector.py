@@ -20,6 +20,10 @@ _DAY_S = 86_400
 _USUAL_SPREADS = 2  # the range that reasons call usual: about 95 % where the data are normal
 
 
+#: Endings of feature names and how a person writes their unit.
+_UNITS = {"_count": "", "_bytes": " bytes", "_per_s": "/s", "_s": " s", "_ratio": "", "_bits": " bits"}
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -28,8 +32,9 @@ def _number(value: float) -> str:
 class Reason:
     """Why a row is anomalous: one feature, its value, and what is usual for this service or host.
 
-    `spreads` is how many spreads the value lies outside the usual centre; `splits` how many splits of its mean path the
-    feature spared the row. For a novelty value, low and high are shares of the baseline's windows in which it was seen.
+    `spreads` is how many spreads the value lies from the usual centre; `splits` how many splits of its mean path the
+    feature spared the row; `low` is 0 where less than usual would be no reason. A novelty's value is the share of the
+    baseline's windows in which the combination was seen, and has no range.
     """
 
     feature: str
@@ -40,11 +45,13 @@ class Reason:
     splits: float
 
     def __str__(self) -> str:
-        name = self.feature.replace("_", " ")
         if np.isnan(self.low):
-            return f"{name.removesuffix(' ratio')}: seen in {self.value:.0%} of the baseline's windows"
-        usual = f"usually {_number(self.low)} to {_number(self.high)}"
-        return f"{name} {_number(self.value)} ({usual}; {self.spreads:,.0f} spreads from the centre)"
+            name = self.feature.removeprefix("novelty_").removesuffix("_ratio").replace("_", " and ")
+            return f"{name} together in {self.value:.0%} of the baseline's windows"
+        ending = next(unit for unit in _UNITS if self.feature.endswith(unit))
+        value = self.feature.removesuffix(ending).replace("_", " ") + f" {_number(self.value)}{_UNITS[ending]}"
+        usual = f"{_number(self.low)} to {_number(self.high)}" if self.low > 0 else f"up to {_number(self.high)}"
+        return f"{value} (usually {usual}; {self.spreads:,.0f} spreads out)"
 
 
 @dataclass
@@ -255,6 +262,7 @@ def _reasons(part: WindowModel, table: pd.DataFrame) -> list[list[Reason]]:
                 continue
             middle, width = centre[row, column], _USUAL_SPREADS * spread[row, column]
             low, high = (unscaled(name, middle + sign * width) for sign in (-1, 1))
+            low = low if part.baseline.both[name] else 0.0
             distance = abs(value[row, column] - middle) / spread[row, column]
             listed.append(Reason(name, unscaled(name, value[row, column]), low, high, distance, worth))
         found.append(listed)

@@ -86,6 +86,7 @@ ANOMALIES = Schema(
         *SCORES.columns[:-1],
         Column("incident_id", "text", "the incident it became part of", empty="none"),
         Column("reasons", "text", "the features that made it anomalous: value, usual range, how far outside"),
+        *FEATURES.columns[len(ROW_KEY) :],
     ),
     prose=True,
     carries=True,
