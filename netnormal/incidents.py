@@ -126,13 +126,19 @@ class IncidentMerger:
         self._drafts: list[Draft] = []
 
     def push(
-        self, window_s: int, rows: pd.DataFrame, findings: list[Finding], flows: pd.DataFrame | None = None
+        self,
+        window_s: int,
+        rows: pd.DataFrame,
+        findings: list[Finding],
+        flows: pd.DataFrame | None = None,
+        row_of_flow: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What one closed window says.
 
         rows : scored rows of the window: source, destination, service, packets, bytes, first_packet, last_packet,
             score, tail_probability, anomaly, reasons (text; read where anomaly is 1); n rows, each key once.
-        findings : of the same window: `patterns.find` and `threats.find`. They need `flows`, the window's flow table.
+        findings : of the same window: `patterns.find` and `threats.find`. They need `flows`, the window's flow table,
+            whose conversations are looked up in `rows` unless `row_of_flow` says where they are (-1: nowhere).
         Returns the draft of each row (int64[n]) and of each flow (int64[len(flows)]), -1 for none. A row or flow in
         several findings belongs to the most severe. Every row and flow of a finding belongs to it, anomalous or not.
         """
@@ -141,7 +147,8 @@ class IncidentMerger:
         score = rows["score"].to_numpy(np.float64)
         tail = rows["tail_probability"].to_numpy(np.float64)
         anomaly = rows["anomaly"].to_numpy() == 1
-        row_of_flow = _row_of_flow(rows, flows) if flows is not None else np.zeros(0, np.int64)
+        if row_of_flow is None:
+            row_of_flow = _row_of_flow(rows, flows) if flows is not None else np.zeros(0, np.int64)
         counted: dict[tuple[str, str], np.ndarray] = {}
         by_severity = sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.start, f.pattern, f.source))
         for finding in by_severity:

@@ -85,16 +85,14 @@ def sweeps(view: View, settings: Patterns) -> list[Finding]:
 
 def without_repeats(findings: list[Finding]) -> list[Finding]:
     """A source that scans many ports of many hosts is both a port scan and a sweep: the one that says less goes."""
-    kept = []
-    for finding in findings:
-        if finding.pattern not in ("port_scan", "port_sweep"):
-            kept.append(finding)
-            continue
-        others = [f for f in findings if f.source == finding.source and f.pattern in ("port_scan", "port_sweep")]
-        larger = [f for f in others if f is not finding and len(f.flows) > len(finding.flows)]
-        covered = max((np.isin(finding.flows, f.flows).mean() for f in larger), default=0.0)
-        if covered < 0.5:
-            kept.append(finding)
+    kept = list(findings)
+    scans_by_source = {finding.source: finding for finding in findings if finding.pattern == "port_scan"}
+    for sweep in findings:
+        scan = scans_by_source.get(sweep.source)
+        if sweep.pattern == "port_sweep" and scan is not None:
+            less, more = sorted((sweep, scan), key=lambda finding: len(finding.flows))
+            if np.isin(less.flows, more.flows).mean() >= 0.5:
+                kept.remove(less)
     return kept
 
 
