@@ -47,7 +47,8 @@ def main(args: argparse.Namespace) -> str:
     for name, score in scores.items():
         figures[name], each[name] = evaluation.packet_figures(score, known, settings.false_positive_rate)
         roc[name], pr[name] = evaluation.curves(score, known)
-    seen, events = evaluation.alert_figures(known, packets, rows, incidents, anomalies)
+    shortest = args.settings.extract_features.windows_s[0]
+    seen, events = evaluation.alert_figures(known, packets, rows, incidents, anomalies, shortest)
     events = events.merge(each[OURS], on="attack")
 
     output = args.output or results / "metrics.json"

@@ -172,14 +172,19 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def alert_figures(
-    known: Truth, packets: pd.DataFrame, results: pd.DataFrame, incidents: pd.DataFrame, anomalies: pd.DataFrame
+    known: Truth,
+    packets: pd.DataFrame,
+    results: pd.DataFrame,
+    incidents: pd.DataFrame,
+    anomalies: pd.DataFrame,
+    shortest_window_s: int,
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """What a person sees: the figures, and the table of `attack_events`.
 
     packets : n rows as for `truth`. results, incidents, anomalies : tables of tables.LABELLED_PACKETS (n rows),
-    tables.INCIDENTS and tables.ANOMALIES.
+    tables.INCIDENTS and tables.ANOMALIES. shortest_window_s : as for `attack_events`.
     """
-    events = attack_events(known, packets, results["incident_id"], incidents, anomalies)
+    events = attack_events(known, packets, results["incident_id"], incidents, anomalies, shortest_window_s)
     verdicts = incident_verdicts(known, packets, results["incident_id"], incidents)
     anomalous = (results["label"] == "anomalous").to_numpy()
     hours = float(np.ptp(packets["time"].to_numpy())) / 3600 / _SECOND
@@ -208,42 +213,45 @@ def attack_events(
     incident_id: pd.Series,
     incidents: pd.DataFrame,
     anomalies: pd.DataFrame,
+    shortest_window_s: int,
 ) -> pd.DataFrame:
     """One row per attack event: attack, start, end, found, named, incidents, patterns, time_to_detect_s.
 
     packets : n rows as for `truth`. incident_id : of labelled_packets.csv, n rows. incidents, anomalies : the tables of
-    tables.INCIDENTS and tables.ANOMALIES.
+    tables.INCIDENTS and tables.ANOMALIES. shortest_window_s : the shortest window length that was judged.
 
-    found: an incident contains a packet of the attack. named: an incident overlaps the attack in time and names one of
-    its hosts as source or destination; more lenient, as two attacks by one host at one time are then both named.
-    time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is the end of
-    the first window that has an anomalous row of a found incident between two of the attack's hosts; for an incident
-    without such a row (a pattern alone found it), the incident's last packet. Empty if not found.
+    found: an incident contains a packet of the attack and overlaps it in time. named: an incident overlaps it in time
+    and names one of its hosts as source or destination; more lenient, as two attacks by one host at one time are then
+    both named. time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is
+    the end of the first window that has an anomalous row of a found incident between two of the attack's hosts. For an
+    incident without such a row (a pattern alone found it) it is the end of the shortest window that holds the last
+    packet of both, incident and attack. Empty if not found.
     """
     window_end = anomalies["window_start"].to_numpy() + anomalies["window_s"].to_numpy() * _SECOND
-    time = packets["time"].to_numpy()
+    time, shortest = packets["time"].to_numpy(), shortest_window_s * _SECOND
     rows = []
     for attack, name in enumerate(known.names):
         mine = known.attack == attack
         start, end = int(time[mine].min()), int(time[mine].max())
         hosts = _hosts(packets, known, attack)
-        ids = [str(i) for i in incident_id[mine].dropna().unique()]
-        found = incidents[incidents["incident_id"].isin(ids)]
+        containing = incidents["incident_id"].isin(incident_id[mine].dropna().unique())
+        found = incidents[containing & (incidents["start"] <= end) & (incidents["end"] >= start)]
         overlapping = (anomalies["window_start"] <= end).to_numpy() & (window_end > start)
         between = anomalies["source"].isin(hosts) & anomalies["destination"].isin(hosts)
         rows_of_it = overlapping & between.to_numpy()
         verdicts = []
         for one in found.itertuples():
             ends = window_end[rows_of_it & (anomalies["incident_id"] == one.incident_id).to_numpy()]
-            verdicts.append(int(ends.min()) if len(ends) else max(int(one.end), start))  # type: ignore[arg-type]
+            last = min(int(one.end), end)  # type: ignore[arg-type]
+            verdicts.append(int(ends.min()) if len(ends) else last // shortest * shortest + shortest)
         rows.append(
             {
                 "attack": name,
                 "start": start,
                 "end": end,
-                "found": bool(ids),
+                "found": bool(len(found)),
                 "named": any(_touches(one, start, end, hosts) for one in incidents.itertuples()),
-                "incidents": " ".join(ids),
+                "incidents": " ".join(found["incident_id"].astype(str)),
                 "patterns": " ".join(dict.fromkeys(found["pattern"].astype(str))),
                 "time_to_detect_s": (min(verdicts) - start) / _SECOND if verdicts else float("nan"),
             }

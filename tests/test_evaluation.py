@@ -217,7 +217,9 @@ def scene():
 
 def test_an_attack_is_found_if_one_of_its_packets_is_in_an_incident(scene):
     known, packets, results, incidents, anomalies = scene
-    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, anomalies).set_index("attack")
+    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, anomalies, 10).set_index(
+        "attack"
+    )
     assert events["found"].to_dict() == {"scan": True, "guessing": False}
     assert events.loc["scan", "incidents"] == "I0001"
     assert events.loc["scan", "patterns"] == "port_scan"
@@ -226,16 +228,25 @@ def test_an_attack_is_found_if_one_of_its_packets_is_in_an_incident(scene):
 
 def test_time_to_detect_runs_from_the_first_packet_to_the_end_of_the_first_window_that_shows_it(scene):
     known, packets, results, incidents, anomalies = scene
-    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, anomalies).set_index("attack")
+    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, anomalies, 10).set_index(
+        "attack"
+    )
     assert events.loc["scan", "time_to_detect_s"] == 30 - 12
     assert np.isnan(events.loc["guessing", "time_to_detect_s"])
 
 
-def test_without_an_anomalous_row_a_verdict_is_possible_at_the_incidents_last_packet(scene):
+def test_without_an_anomalous_row_a_verdict_is_possible_when_the_window_of_its_last_packet_closes(scene):
     known, packets, results, incidents, anomalies = scene
     none = anomalies.iloc[:0]
-    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, none).set_index("attack")
-    assert events.loc["scan", "time_to_detect_s"] == 30 - 12
+    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, none, 10).set_index("attack")
+    assert events.loc["scan", "time_to_detect_s"] == 40 - 12
+
+
+def test_an_incident_at_another_time_has_not_found_the_attack_even_if_it_claims_its_packets(scene):
+    known, packets, results, incidents, anomalies = scene
+    early = incidents.assign(start=0, end=11 * SECOND)
+    events = evaluation.attack_events(known, packets, results["incident_id"], early, anomalies, 10)
+    assert not events["found"].any()
 
 
 def test_an_incident_is_true_or_beside_an_attack_or_false(scene):
@@ -245,7 +256,7 @@ def test_an_incident_is_true_or_beside_an_attack_or_false(scene):
 
 
 def test_false_incidents_are_counted_per_hour_of_capture(scene):
-    figures, _ = evaluation.alert_figures(*scene)
+    figures, _ = evaluation.alert_figures(*scene, 10)
     assert figures["false_incidents"] == 1
     assert figures["hours"] == pytest.approx(88 / 3600)
     assert figures["false_incidents_per_hour"] == pytest.approx(3600 / 88)
@@ -268,7 +279,7 @@ def test_a_capture_without_attacks_still_counts_false_incidents():
     ids = pd.Series(["I0001", None], dtype="category")
     results = pd.DataFrame({"incident_id": ids, "label": ["anomalous", "normal"]})
     incidents = table(tables.INCIDENTS, [incident(1, 0, 0, OTHER, SERVER)])
-    figures, events = evaluation.alert_figures(known, packets, results, incidents, tables.empty(tables.ANOMALIES))
+    figures, events = evaluation.alert_figures(known, packets, results, incidents, tables.empty(tables.ANOMALIES), 10)
     assert events.empty
     assert figures["attacks"] == 0
     assert figures["false_incidents_per_hour"] == 2
