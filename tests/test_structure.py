@@ -31,12 +31,12 @@ MAY_IMPORT = {
     "patterns": {"flows", "kernels", "settings", "tables"},
     "words": {"patterns", "tables"},
     "display_filter": {"tables"},
-    "threats": {"kernels", "patterns", "tables"},
+    "threats": {"kernels", "patterns", "tables", "traffic"},
     "incidents": {"display_filter", "flows", "patterns", "settings", "tables", "words"},
     "detection": {"features", "flows", "incidents", "model", "patterns", "settings", "tables", "threats", "traffic"},
     "traffic": {"flows", "kernels", "tables"},
-    "terminal": {"tables"},
-    "tallies": {"tables"},
+    "verdict": {"tables", "words"},
+    "tallies": {"tables", "traffic"},
     "figures": {"tables"},
     "report": {"figures", "tables", "tallies"},
     "evaluation": {"tables"},
@@ -125,18 +125,23 @@ def test_the_closure_holds_what_is_imported_indirectly_and_a_rooms_template():
 
 
 def sections_read(script: Path) -> set[str]:
-    """The sections of params.yaml that a script takes out of `args.settings`, also under another name."""
-    tree = ast.parse(script.read_text("utf-8"))
-    aliases = {"args.settings"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            target, value = node.targets[0], node.value
-            both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
-            pairs = zip(target.elts, value.elts, strict=True) if both else [(target, value)]
-            aliases |= {ast.unparse(name) for name, given in pairs if ast.unparse(given) == "args.settings"}
+    """The sections that a script takes out of `args.settings`, or a room that it hands all settings to."""
     names = {field.name for field in dataclasses.fields(settings.Settings)}
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in attributes if node.attr in names and ast.unparse(node.value) in aliases}
+    found: set[str] = set()
+    for path in structure.closure(script):
+        if path != script and ": Settings" not in (path.read_text("utf-8") if path.suffix == ".py" else ""):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        whole = {"args.settings"} if path == script else {"settings"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and path == script:
+                target, value = node.targets[0], node.value
+                both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                pairs = zip(target.elts, value.elts, strict=True) if both else [(target, value)]
+                whole |= {ast.unparse(name) for name, given in pairs if ast.unparse(given) == "args.settings"}
+        attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in names]
+        found |= {node.attr for node in attributes if ast.unparse(node.value) in whole}
+    return found
 
 
 @pytest.mark.parametrize("name", STAGES)
