@@ -46,20 +46,38 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     def run(
         script: str, *arguments: object, cwd: Path = tmp_path, timeout: float = 180, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        if not (cwd / "params.yaml").exists():
-            shutil.copy(ROOT / "params.yaml", cwd)
-        return subprocess.run(
-            [sys.executable, ROOT / script, *map(str, arguments)],
-            cwd=cwd,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return _run(cwd, script, arguments, timeout, environment)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_in() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_in(folder, "detect.py", …)` runs a stage in `folder`, which gets our params.yaml, and checks how it ends."""
+
+    def run(folder: Path, script: str, *arguments: object, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        done = _run(folder, script, arguments, timeout=180, environment={})
+        assert (done.returncode != 0) == fails, f"{script}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def _run(
+    folder: Path, script: str, arguments: tuple[object, ...], timeout: float, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    if not (folder / "params.yaml").exists():
+        shutil.copy(ROOT / "params.yaml", folder)
+    return subprocess.run(
+        [sys.executable, ROOT / script, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
