@@ -16,20 +16,73 @@ import pandas as pd
 ROOT = Path(__file__).parent.parent
 TSHARK = shutil.which("tshark")
 
-_FIELDS = (
-    "frame.number frame.time_epoch frame.len frame.cap_len frame.protocols eth.src eth.dst sll.src.eth wlan.sa wlan.da "
-    "wlan.ra wlan.ta vlan.id ip.src ip.dst ipv6.src ipv6.dst arp.src.proto_ipv4 arp.dst.proto_ipv4 arp.opcode ip.proto "
-    "ip.ttl ipv6.hlim tcp.srcport tcp.dstport tcp.flags tcp.window_size_value tcp.len udp.srcport udp.dstport udp.length "
-    "sctp.srcport sctp.dstport icmp.type icmp.code icmpv6.type icmpv6.code dns.qry.name dns.qry.type dns.flags.rcode "
-    "tls.handshake.extensions_server_name ip.frag_offset ip.flags.mf ipv6.fraghdr.offset ipv6.fraghdr.more"
-).split()
+_FIELDS = [
+    "frame.number",
+    "frame.time_epoch",
+    "frame.len",
+    "frame.cap_len",
+    "frame.protocols",
+    "eth.src",
+    "eth.dst",
+    "sll.src.eth",
+    "wlan.sa",
+    "wlan.da",
+    "wlan.ra",
+    "wlan.ta",
+    "vlan.id",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "arp.src.proto_ipv4",
+    "arp.dst.proto_ipv4",
+    "arp.opcode",
+    "ip.proto",
+    "ip.ttl",
+    "ipv6.hlim",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags",
+    "tcp.window_size_value",
+    "tcp.len",
+    "udp.srcport",
+    "udp.dstport",
+    "udp.length",
+    "sctp.srcport",
+    "sctp.dstport",
+    "icmp.type",
+    "icmp.code",
+    "icmpv6.type",
+    "icmpv6.code",
+    "dns.qry.name",
+    "dns.qry.type",
+    "dns.flags.rcode",
+    "tls.handshake.extensions_server_name",
+    "ip.frag_offset",
+    "ip.flags.mf",
+    "ipv6.fraghdr.offset",
+    "ipv6.fraghdr.more",
+]
 # one packet is one row with us: nothing put together from several
-_ALONE = (
-    "ip.defragment:FALSE ipv6.defragment:FALSE tcp.desegment_tcp_streams:FALSE sctp.reassembly:FALSE "
-    "wlan.defragment:FALSE wlan.enable_decryption:FALSE tls.desegment_ssl_records:FALSE"
-).split()
+_ALONE = [
+    "ip.defragment:FALSE",
+    "ipv6.defragment:FALSE",
+    "tcp.desegment_tcp_streams:FALSE",
+    "sctp.reassembly:FALSE",
+    "wlan.defragment:FALSE",
+    "wlan.enable_decryption:FALSE",
+    "tls.desegment_ssl_records:FALSE",
+]
 _EXTENSIONS = {"ipv6.hopopts", "ipv6.routing", "ipv6.fraghdr", "ipv6.dstopts", "ah", "mipv6", "shim6"}
-_PROTOCOLS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP", "icmp": "ICMP", "icmpv6": "ICMPv6", "igmp": "IGMP", "gre": "GRE"}
+_PROTOCOLS = {
+    "tcp": "TCP",
+    "udp": "UDP",
+    "sctp": "SCTP",
+    "icmp": "ICMP",
+    "icmpv6": "ICMPv6",
+    "igmp": "IGMP",
+    "gre": "GRE",
+}
 _FLAGS = "FSRPAUECN"
 
 
@@ -111,7 +164,8 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     counts = {}
     for name in words.columns.intersection(theirs.columns):
         a, b = words.loc[both, name], theirs.loc[both, name].fillna("")
-        b = b.str.lower() if name in ("dns_query", "server_name") else b
+        if name in ("dns_query", "server_name"):  # tshark writes bytes that are no text as it can
+            a, b = (side.str.lower().str.replace(r"[^\x00-\x7f]+", "?", regex=True) for side in (a, b))
         have = (a != "") & (b != "")
         counts[name] = {
             "agree": int((have & (a == b)).sum()),

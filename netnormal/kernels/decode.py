@@ -191,7 +191,8 @@ def _wlan(d, begin, end, o, i, link):
     if at < 0 or end - at < 10:
         o[UNDECODED, i] = SHORT_LINK
         return _DONE, at
-    kind, subtype, flags = d[at] >> 2 & 3, d[at] >> 4, np.int64(d[at + 1])
+    control, flags = np.int64(d[at]), np.int64(d[at + 1])
+    kind, subtype = control >> 2 & 3, control >> 4
     header = 24
     to_ds, from_ds = flags & 1, flags >> 1 & 1
     if kind == 1:
@@ -400,7 +401,7 @@ def _between(d, at, end, wire, o, i, kind):
                 o[NETWORK, i] = SLARP if kind == 0x8035 else kind
                 return _DONE, at, end, wire
         elif kind == _IP_NEXT:
-            version = d[at] >> 4 if at < end else 0
+            version = np.int64(d[at]) >> 4 if at < end else np.int64(0)
             if version not in (4, 6):
                 o[UNDECODED, i] = BAD_VERSION + 256 * version if at < end else SHORT_IPV4
                 return _DONE, at, end, wire
@@ -519,7 +520,6 @@ def _extensions(d, at, end, o, i, size, protocol):
 def _tcp(d, at, end, o, i, size):
     """RFC 9293."""
     have = end - at
-    o[PAYLOAD, i] = -1
     if have >= 14:
         o[TCP_FLAGS, i] = _u16(d, at + 12) & 0x1FF
     if have >= 16:
@@ -576,6 +576,7 @@ def _transport(d, at, end, o, i, size, protocol):
     if o[FRAGMENT, i] == 2:
         return
     if protocol in (6, 17, 132):
+        o[PAYLOAD, i] = -1
         if end - at < 4:
             o[UNDECODED, i] = SHORT_TCP if protocol == 6 else SHORT_UDP if protocol == 17 else SHORT_SCTP
             return
@@ -618,7 +619,7 @@ def decode(d, offset, captured, length, link_type, o, address):
             continue
         if kind not in (0x0800, 0x86DD):
             continue
-        version = d[at] >> 4 if at < end else (4 if kind == 0x0800 else 6)
+        version = np.int64(d[at]) >> 4 if at < end else np.int64(4 if kind == 0x0800 else 6)
         if version == 4:
             o[NETWORK, i] = 0x0800
             at, size, protocol = _ipv4(d, at, end, wire, o, i, source, target)
