@@ -33,6 +33,7 @@ from netnormal.tables.flow_columns import FLOWS, OUTCOMES
 __all__ = ["Window", "Windower", "conversations", "flows", "window_features"]
 
 SECOND = kernels.SECOND
+FAR = 2**63 - 1  # beyond every time
 SILENCE_NS = SECOND  # a packet after this much silence is a new call
 FAILED, CARRIED_ON, ONE_WAY, PENDING = range(4)
 CLASSES = ("failed", "answered", "one-way", "pending")  # of flows, for counting like with like
@@ -46,11 +47,20 @@ USUAL_DNS_TYPES = (1, 12, 28, 33, 65)  # A, PTR, AAAA, SRV, HTTPS
 
 @dataclass
 class Window:
-    """The packets (tables.PACKETS, in order of time) of one closed window [start, start + window_s); start in ns."""
+    """The packets (tables.PACKETS, in order of time) of one closed window [start, start + window_s); start in ns.
+
+    `since` and `until` (ns) are where sight begins and ends: the window, or less if the stream began or ended in it.
+    """
 
     window_s: int
     start: int
     packets: pd.DataFrame
+    since: int = -FAR
+    until: int = FAR
+
+    def __post_init__(self) -> None:
+        self.since = max(self.since, self.start)
+        self.until = min(self.until, self.start + self.window_s * SECOND)
 
 
 class Windower:
@@ -58,15 +68,17 @@ class Windower:
 
     A window closes once a packet `lateness_s` or more beyond its end has been seen; packets that come after that are
     late for it: left out there, and counted in `late` (once for each length). Both are judged packet by packet, so
-    the windows do not depend on how the stream was cut into blocks. `packets` counts all.
+    the windows do not depend on how the stream was cut into blocks. `packets` counts all. `since` is the time of the
+    stream's first packet; who resumes a stream sets it to what it was.
     """
 
     def __init__(self, settings: ExtractFeatures) -> None:
         self.packets = 0
         self.late = 0
+        self.since = FAR
         self._lengths = [(window_s, window_s * SECOND) for window_s in settings.windows_s]
         self._lateness = round(settings.lateness_s * SECOND)
-        self._latest: int | None = None
+        self._latest = -FAR
         self._open: dict[tuple[int, int], list[pd.DataFrame]] = {}  # (end, window_s) → its packets so far
 
     def push(self, packets: pd.DataFrame) -> list[Window]:
@@ -74,9 +86,9 @@ class Windower:
         if not len(packets):
             return []
         time = packets["time"].to_numpy(np.int64)
-        latest = np.maximum.accumulate(time)
-        if self._latest is not None:
-            latest = np.maximum(latest, self._latest)
+        latest = np.maximum(np.maximum.accumulate(time), self._latest)
+        if not self.packets:
+            self.since = min(self.since, int(time[0]))
         self.packets += len(time)
         self._latest = int(latest[-1])
         for window_s, length in self._lengths:
@@ -85,20 +97,21 @@ class Windower:
             self.late += int(len(time) - in_time.sum())
             for number, rows in _runs(window, in_time):
                 self._open.setdefault(((number + 1) * length, window_s), []).append(packets.iloc[rows])
-        return self._close(self._latest - self._lateness)
+        return self._close(self._latest - self._lateness, FAR)
 
     def flush(self) -> list[Window]:
         """The stream has ended: close what is open."""
-        return self._close(None)
+        return self._close(FAR, self._latest + 1)
 
-    def _close(self, until: int | None) -> list[Window]:
+    def _close(self, time: int, until: int) -> list[Window]:
+        """The windows that end by `time`; sight ends at `until`."""
         closed = []
-        for end, window_s in sorted(key for key in self._open if until is None or key[0] <= until):
+        for end, window_s in sorted(key for key in self._open if key[0] <= time):
             packets = tables.concat(self._open.pop((end, window_s)))
-            time = packets["time"].to_numpy()
-            if (np.diff(time) < 0).any():
-                packets = packets.iloc[np.argsort(time, kind="stable")]
-            closed.append(Window(window_s, end - window_s * SECOND, packets))
+            times = packets["time"].to_numpy()
+            if (np.diff(times) < 0).any():
+                packets = packets.iloc[np.argsort(times, kind="stable")]
+            closed.append(Window(window_s, end - window_s * SECOND, packets, self.since, until))
         return closed
 
 
@@ -150,9 +163,8 @@ def window_features(window: Window) -> pd.DataFrame:
         "first_packet": first,
         "last_packet": last,
     }
-    end = window.start + window.window_s * SECOND
     patience = min(ANSWER_NS, window.window_s * SECOND // 10)
-    kind = _classes(f, end - patience)
+    kind = _classes(f, window.until - patience)
     votes = np.bincount(conversation * len(CLASSES) + kind, minlength=len(CLASSES) * n).reshape(n, len(CLASSES))
     kind_of_row = votes.argmax(axis=1)  # in a tie the first: failed
     protocol = _first_of(flow_table["protocol"].array.codes.astype(np.int64), conversation, n)
@@ -160,7 +172,7 @@ def window_features(window: Window) -> pd.DataFrame:
     is_ip = _any(of_packet, packets["payload"].to_numpy() >= 0, n)
     found = _of_flows(f, kind, conversation, sums, is_ip, n)
     found["conversation_duration_s"] = (last - first) / SECOND
-    found |= _of_packets(packets, f, flow, outward, of_packet, (window.start + patience, end - patience), n)
+    found |= _of_packets(packets, f, flow, outward, of_packet, (window.since + patience, window.until - patience), n)
     found |= _of_names(packets, of_packet, n)
     found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
     found["conversation_odd_macs_ratio"] = _odd_macs(packets, flow_table, flow, outward, of_packet, n)

@@ -1,0 +1,108 @@
+"""Write docs/features.md and docs/schemas.md from the code, so that they cannot lie.
+
+python docs/make_docs.py           write them
+python docs/make_docs.py --check   exit with 1 if they differ from what would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from netnormal import tables  # noqa: E402
+from netnormal.tables.feature_columns import FEATURE_COLUMNS, Feature  # noqa: E402
+from netnormal.tables.flow_columns import FLOWS  # noqa: E402
+
+WRITTEN = "<!-- written by docs/make_docs.py: change the code and run it -->\n"
+KINDS = {"int": "whole number", "float": "number", "text": "text", "time": "time"}
+GROUPS = {
+    "conversation": "What the conversation itself does",
+    "source": "What its source does in conversations alike",
+    "destination": "What its destination undergoes in conversations alike",
+}
+FEATURES_INTRO = """# Features
+
+One row of `features.csv` is a **conversation** in a **window**: all flows of a source (who initiated), a destination
+and a service, within 10, 60 or 600 seconds (`windows_s` in params.yaml). Its {count} features say what the conversation
+did, and what its source and its destination did in conversations *alike*: of the same protocol and the same class.
+
+The classes: **failed** (refused, unanswered, or left half open), **answered** (or going on since before the window),
+**one-way** (to a group address, or an ICMP notice), **pending** (begun in the last second in sight, and not answered
+yet: its answer may lie beyond). A conversation is of the class that most of its flows are of. So a probe sees the scan
+it is part of, while the scanner's own name lookups do not.
+
+Most features are *high*: more than usual is suspicious, less is not; a conversation cut by the edge of a window or of
+the capture is not unusual for that. A few count *both* ways. A feature that has no meaning for a conversation is empty,
+never 0. None is an identifier: renaming hosts, renumbering ports of the same class and moving the clock leave all of
+them as they are.
+
+A name ends in the unit. `_count`, `_bytes`, `_s` and `_per_s` are compared on a logarithmic scale, `_ratio` (0 to 1)
+and `_bits` as they are.
+"""
+SCHEMAS_INTRO = """# File formats
+
+Plain CSV in UTF-8 with one header line, commas between cells, lines ended by LF; `.csv.gz` works wherever `.csv` does.
+An empty cell means "does not apply"; 0 means measured zero. Times are UTC, ISO 8601 with nine decimals and `Z`
+(`2026-11-21T04:00:05.275434000Z`). Readers check names, types and ranges, and say which stage to run when something is
+missing. Extra columns are allowed.
+"""
+
+
+def cell(words: str) -> str:
+    return words.replace("|", r"\|").replace("\n", " ") or " "
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *([cell(word) for word in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def features_page() -> str:
+    parts = [WRITTEN, FEATURES_INTRO.format(count=len(FEATURE_COLUMNS))]
+    for prefix, title in GROUPS.items():
+        mine = [feature for feature in FEATURE_COLUMNS if feature.name.startswith(f"{prefix}_")]
+        parts.append(f"\n## {title}\n\n")
+        parts.append(table(("feature", "definition", "unit", "side", "why", "empty when", "source"), map(row, mine)))
+    return "".join(parts)
+
+
+def row(feature: Feature) -> tuple[str, ...]:
+    empty = feature.empty or "never"
+    return f"`{feature.name}`", feature.meaning, feature.unit, feature.side, feature.why, empty, feature.source
+
+
+def schemas_page() -> str:
+    parts = [WRITTEN, SCHEMAS_INTRO]
+    for schema in (*tables.SCHEMAS, FLOWS):
+        shown = [column for column in schema if not isinstance(column, Feature)]
+        parts.append(f"\n## {schema.name}\n\n{schema.meaning}. Written by: `{schema.stage}`.\n\n")
+        cells = ((f"`{c.name}`", KINDS[c.kind], c.meaning, c.unit, c.empty or "never") for c in shown)
+        parts.append(table(("column", "type", "meaning", "unit", "empty when"), cells))
+        if len(shown) < len(schema.columns):
+            parts.append(f"\nThen {len(schema.columns) - len(shown)} features: see [features.md](features.md).\n")
+    return "".join(parts)
+
+
+PAGES = {"features.md": features_page, "schemas.md": schemas_page}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is not up to date")
+    check = parser.parse_args().check
+    for name, page in PAGES.items():
+        path = DOCS / name
+        if not check:
+            path.write_text(page(), "utf-8")
+        elif not path.exists() or path.read_text("utf-8") != page():
+            sys.exit(f"docs/{name} is not what the code says: run  python docs/make_docs.py")
+
+
+if __name__ == "__main__":
+    main()
