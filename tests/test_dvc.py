@@ -14,6 +14,7 @@ import pytest
 from netnormal import frames, tables
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.xdist_group("dvc")  # one process, so that the clone is made once
 STAGES = ["extract_features", "train_model", "detect", "visualize"]
 SECONDS = 100  # of the sample's baseline: enough for the model of the shortest window
 

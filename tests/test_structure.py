@@ -167,7 +167,7 @@ def test_every_output_lies_where_git_ignores_it_and_is_made_once():
 
 
 def test_ci_and_readme_run_the_same_tests():
-    command = "ruff check && ruff format --check && mypy && pytest -n 2"
+    command = "ruff check && ruff format --check && mypy && pytest -n 2 --dist loadgroup"
     assert command in (ROOT / ".ci" / "run").read_text("utf-8")
     assert command in (ROOT / "README.md").read_text("utf-8")
 
