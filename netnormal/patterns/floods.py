@@ -20,11 +20,11 @@ def syn_floods(view: View, settings: Patterns) -> list[Finding]:
     opened = view.protocol("TCP") & view.attempt & (view.ints("syn_out") > 0)
     half_open = opened & (flags & ACK == 0) & (view.ints("first_flags") & (SYN | ACK) == SYN)
     rows = np.flatnonzero(opened)
+    if len(rows) < settings.syn_flood_count:
+        return []
     group, first = groups(view.destination[rows], view.service[rows])
     count = np.bincount(group, half_open[rows], len(first))
-    wanted = np.flatnonzero(
-        (count >= settings.syn_flood_count) & (count > np.bincount(group) / 2 if len(rows) else count)
-    )
+    wanted = np.flatnonzero((count >= settings.syn_flood_count) & (count > np.bincount(group) / 2))
     findings = []
     for members in by_group(group, wanted, len(first)):
         flows = rows[members][half_open[rows[members]]]
@@ -43,6 +43,8 @@ def udp_floods(view: View, settings: Patterns) -> list[Finding]:
     """
     silent = view.protocol("UDP") & view.unanswered & ~np.isin(view.ints("dst_port"), settings.udp_stream_ports)
     rows = np.flatnonzero(silent)
+    if len(rows) < settings.udp_flood_flows:
+        return []
     group, first = groups(view.destination[rows])
     packets = np.bincount(group, view.ints("packets_out")[rows], len(first))
     flows = np.bincount(group, minlength=len(first))
@@ -53,8 +55,10 @@ def udp_floods(view: View, settings: Patterns) -> list[Finding]:
 
 def icmp_floods(view: View, settings: Patterns) -> list[Finding]:
     """Echo requests to one host at a flood's rate, or echo replies to one host that never asked (a reflected flood)."""
-    echo = np.isin(view.service, [i for i, word in enumerate(view.services) if word in ECHO])
+    echo = view.is_service(ECHO)
     enough = settings.flood_least_s * settings.icmp_flood_per_s
+    if len(view.packets) < enough:
+        return []
     findings = []
     sent, received = view.ints("packets_out"), view.ints("packets_in")
     unasked = echo & (sent == 0)
@@ -76,6 +80,8 @@ def slow_requests(view: View, settings: Patterns) -> list[Finding]:
     talked = view.ints("payload_out") > 0
     waits = view.protocol("TCP") & view.answered & talked & (view.ints("payload_in") == 0)
     rows = np.flatnonzero(waits & (open_s >= settings.slow_http_least_s))
+    if len(rows) < settings.slow_http_connections:
+        return []
     group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
     wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.slow_http_connections)
     findings = []

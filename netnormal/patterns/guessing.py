@@ -19,6 +19,8 @@ def brute_force(view: View, settings: Patterns) -> list[Finding]:
     said = (view.ints("payload_out") > 0) & (view.ints("payload_in") > 0)
     login = view.protocol("TCP") & view.answered & said & np.isin(view.ints("dst_port"), settings.guess_ports)
     rows = np.flatnonzero(login)
+    if len(rows) < settings.guess_connections:
+        return []
     group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
     wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.guess_connections)
     findings = []

@@ -66,7 +66,7 @@ def sweeps(view: View, settings: Patterns) -> list[Finding]:
     """One service of many hosts, mostly in vain: the sequential test over first contacts of (source, service), each
     host once; and over ARP, where the question is the contact. Jung et al. 2004. One finding per source and kind."""
     tried = view.attempt & ~_traces_route(view, settings)
-    ping = np.isin(view.service, [i for i, word in enumerate(view.services) if word in PING])
+    ping = view.is_service(PING)
     findings: list[Finding] = []
     for pattern, kind in (("ping_sweep", ping), ("port_sweep", view.protocol("TCP") & _opens(view))):
         rows = np.flatnonzero(kind & tried)
@@ -103,6 +103,8 @@ def _vertical(
     view: View, settings: Patterns, rows: np.ndarray, pattern: str, least_ports: int, *, test: bool = True
 ) -> list[Finding]:
     """Sources that try at least so many ports of one host; with `test`, mostly in vain by the sequential test."""
+    if len(rows) < least_ports:
+        return []
     pair, _ = groups(view.source[rows], view.destination[rows])
     wanted = _groups_of_many(view, settings, rows, pair, view.ints("dst_port")[rows], least_ports, test)
     by_source: dict[int, list[np.ndarray]] = {}
@@ -118,6 +120,8 @@ def _vertical(
 
 def _horizontal(view: View, settings: Patterns, rows: np.ndarray, pattern: str) -> list[Finding]:
     """Sources that try one service of at least `scan_hosts` hosts, mostly in vain by the sequential test."""
+    if len(rows) < settings.scan_hosts:
+        return []
     pair, _ = groups(view.source[rows], view.service[rows])
     wanted = _groups_of_many(view, settings, rows, pair, view.destination[rows], settings.scan_hosts, True)
     by_source: dict[int, list[np.ndarray]] = {}
@@ -131,7 +135,7 @@ def _groups_of_many(
 ) -> np.ndarray:
     """The groups of flows with at least `least` distinct contacts, and with `test` so many failed ones and a walk
     that says scanner. A contact that ever succeeded in the window counts as a success at its first attempt."""
-    if not len(rows):
+    if len(rows) < least:
         return np.zeros(0, np.int64)
     contacts, first = groups(group, contact)
     succeeded = np.zeros(len(first), bool)
@@ -158,8 +162,11 @@ def walk(settings: Patterns) -> tuple[float, float, float]:
 
 
 def _arp_sweeps(view: View, settings: Patterns) -> list[Finding]:
+    arp = view.protocol("ARP") & view.attempt
+    if arp.sum() < settings.scan_hosts:
+        return []
     probes = [view.names.get_loc(name) for name in UNSPECIFIED if name in view.names]
-    rows = np.flatnonzero(view.protocol("ARP") & view.attempt & ~np.isin(view.source, probes))
+    rows = np.flatnonzero(arp & ~np.isin(view.source, probes))
     wanted = _groups_of_many(view, settings, rows, view.source[rows], view.destination[rows], settings.scan_hosts, True)
     findings = []
     for members in by_group(view.source[rows], wanted, len(view.names)):
@@ -198,7 +205,7 @@ def _what_followed(view: View, then: np.ndarray, flows: np.ndarray, alive: np.nd
     """
     asker = int(view.source[flows[0]])
     opens = view.protocol("TCP") & _opens(view)
-    ping = np.isin(view.service, [i for i, word in enumerate(view.services) if word in PING])
+    ping = view.is_service(PING)
     best: tuple[int, str, int, np.ndarray] = (0, "arp_sweep", asker, np.zeros(0, np.int64))
     own, others = then[view.source[then] == asker], then[view.source[then] != asker]
     hardware = view.packets["src_mac"].array.codes[view.first]
@@ -232,8 +239,7 @@ def _opens(view: View) -> np.ndarray:
 
 def _traces_route(view: View, settings: Patterns) -> np.ndarray:
     """Flows whose first packet was meant to die on its way, as traceroute's are."""
-    ttl = view.packets["ttl"].to_numpy(np.int64)[view.first]
-    return (ttl >= 0) & (ttl <= settings.route_trace_ttl)
+    return (view.first_ttl >= 0) & (view.first_ttl <= settings.route_trace_ttl)
 
 
 def _with_counts(view: View, finding: Finding) -> Finding:

@@ -27,7 +27,7 @@ def arp_spoofing(view: View, settings: Patterns) -> list[Finding]:
     packets = view.packets
     operation = packets["arp_operation"].to_numpy(np.int64)
     rows = np.flatnonzero(operation >= 0)
-    if not len(rows):
+    if np.isin(operation[rows], ARP_REPLIES).sum() < settings.arp_unasked_replies:
         return []
     claimed = view.names.get_indexer(packets["src_ip"].array.categories)[packets["src_ip"].array.codes[rows]]
     told = view.names.get_indexer(packets["dst_ip"].array.categories)[packets["dst_ip"].array.codes[rows]]

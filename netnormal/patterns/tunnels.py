@@ -21,7 +21,7 @@ def icmp_tunnels(view: View, settings: Patterns) -> list[Finding]:
     """Echo packets between two hosts that carry much, and are no ping: more than two sizes of payload, or replies
     that outnumber the requests by more than a half. A reply repeats its request (RFC 792), so a ping has neither."""
     packets = view.packets
-    echo = np.isin(view.service, [i for i, word in enumerate(view.services) if word in ECHO])
+    echo = view.is_service(ECHO)
     carried = view.ints("payload_out") + view.ints("payload_in")
     wanted = np.flatnonzero(echo & (carried >= settings.icmp_tunnel_bytes))
     if not len(wanted):

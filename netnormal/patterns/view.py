@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +83,8 @@ class Finding:
 class View:
     """The packets and flows of one closed window, as arrays.
 
-    `source` and `destination` number the addresses in `names`; `service` the words in `services`. `packet_source` is
-    the sender's number of each packet, -1 without an IP address. `first` is each flow's first packet (row).
+    `source` and `destination` number the addresses in `names`; `service` the words in `services`. `first` is
+    each flow's first packet (row), `first_ttl` its time to live.
     """
 
     def __init__(self, packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray) -> None:
@@ -94,14 +95,15 @@ class View:
             ends = [end.set_categories(names) for end in ends]
         self.names = ends[0].categories
         self.source, self.destination = (end.codes.astype(np.int64) for end in ends)
-        self.services = flows["service"].array.categories
+        self.services = list(flows["service"].array.categories)
+        self._ints: dict[str, np.ndarray] = {}
         self.service = flows["service"].array.codes.astype(np.int64)
-        self.number = np.array([_number(word) for word in self.services], np.int64)[self.service]
         protocol = flows["protocol"].array
         codes = protocol.codes
         self._protocol = {word: codes == i for i, word in enumerate(protocol.categories)}
         self.first = np.zeros(len(flows), np.int64)
         self.first[flow_of_packet[::-1]] = np.arange(len(packets) - 1, -1, -1)
+        self.first_ttl = packets["ttl"].to_numpy(np.int64)[self.first]
         outcome = self.ints("outcome")
         self.answered = outcome == ANSWERED
         self.unanswered = outcome == UNANSWERED
@@ -110,7 +112,13 @@ class View:
 
     def ints(self, name: str) -> np.ndarray:
         """A column of the flow table as int64."""
-        return self.flows[name].to_numpy(np.int64)
+        if name not in self._ints:  # many patterns ask for the same ones, in very many small windows
+            self._ints[name] = self.flows[name].to_numpy(np.int64)
+        return self._ints[name]
+
+    def is_service(self, words: Collection[str]) -> np.ndarray:
+        """Which flows have one of these services (bool)."""
+        return np.isin(self.service, [i for i, word in enumerate(self.services) if word in words])
 
     def protocol(self, *words: str) -> np.ndarray:
         """Which flows have one of these protocols (bool)."""
@@ -159,6 +167,8 @@ def groups(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def by_group(ids: np.ndarray, wanted: np.ndarray, n: int) -> list[np.ndarray]:
     """For each wanted group the positions of its members, ascending."""
+    if not len(wanted):
+        return []
     keep = np.flatnonzero(_mask(wanted, n)[ids])
     order = keep[np.argsort(ids[keep], kind="stable")]
     starts = np.searchsorted(ids[order], wanted)
@@ -170,9 +180,3 @@ def _mask(wanted: np.ndarray, n: int) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[wanted] = True
     return mask
-
-
-def _number(service: str) -> int:
-    """The port or ICMP type in the name of a service; -1 without one."""
-    tail = service.rpartition("/")[2]
-    return int(tail) if tail.isdecimal() and "/" in service else -1
