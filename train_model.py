@@ -6,7 +6,8 @@ Writes  models/isolation_forest.pkl    one Isolation Forest per window length, w
 
 The later part of the baseline is held out in turn to calibrate the scores, and the threshold follows from
 `alert_budget_per_day` in params.yaml. An attack in the baseline becomes part of what is normal, so train on traffic you
-trust; more hours make a better model than more packets.
+trust; more hours make a better model than more packets. A baseline too short for a forest still makes a model, which
+finds named patterns only, and says so.
 """
 
 from __future__ import annotations
@@ -23,20 +24,16 @@ def main(args: argparse.Namespace) -> str:
     if table.empty:
         raise tables.InputError(args.input, "has no rows", "give a capture with packets to  python capture.py")
     with stage.workers(args):
-        try:
-            made = model.Model.fit(table, args.settings.train_model, args.jobs)
-        except ValueError as error:
-            remedy = "capture longer, or lower minimum_rows in params.yaml"
-            raise tables.InputError(args.input, f"too little traffic to learn from ({error})", remedy) from error
+        made = model.Model.fit(table, args.settings.train_model, args.jobs)
     model.save(made, args.output)
     for window_s, why in made.left_out.items():
         stage.log.warning("No model for windows of %s s: %s.", window_s, why)
-    stage.log.info("Note: %s.", made.promise())
+    stage.log.warning("Note: %s.", made.promise())
     rows = sum(part.rows for part in made.windows.values())
-    lengths = " and ".join(f"{window_s}" for window_s in made.windows)
+    lengths = f"in windows of {' and '.join(map(str, made.windows))} s" if made.windows else "too few for a forest"
     span = np.timedelta64(made.end - made.start, "ns") / np.timedelta64(1, "m")
     return (
-        f"Learnt from {rows:,} conversations over {span:,.1f} minutes, in windows of {lengths} s → {args.output} "
+        f"{len(table):,} rows over {span:,.1f} minutes; learnt from {rows:,} conversations, {lengths} → {args.output} "
         f"(readable: {model.card_path(args.output)})"
     )
 

@@ -199,8 +199,14 @@ def test_a_window_length_with_too_little_baseline_is_left_out_and_said():
     made = model.Model.fit(table, CHOSEN, jobs=1)
     assert list(made.windows) == [10]
     assert re.search(r"48 rows in 3 windows", made.card()["left_out"]["600"])
-    with pytest.raises(ValueError, match="48 rows"):
-        model.Model.fit(feature_table(n_windows=3, window_s=600), CHOSEN, jobs=1)
+
+
+def test_a_baseline_too_short_for_any_forest_still_makes_a_model_that_calls_nothing_unusual(tmp_path):
+    made = model.Model.fit(feature_table(n_windows=3), CHOSEN, jobs=1)
+    model.save(made, tmp_path / "m.pkl")
+    loaded = model.load(tmp_path / "m.pkl")
+    assert loaded.judge(feature_table(seed=1))["score"].max() == 0
+    assert loaded.card()["promise"] == "the baseline is too short to learn from: only named patterns can be found"
 
 
 # ---------------------------------------------------------------- the file
@@ -270,18 +276,24 @@ def test_a_model_of_other_features_is_refused_by_name(fitted, tmp_path):
         model.load(tmp_path / "m.pkl")
 
 
-def test_train_model_says_in_one_sentence_that_the_baseline_is_too_short(tmp_path):
+def test_train_model_says_what_a_short_baseline_cannot_do(tmp_path):
     tables.write(tmp_path / "features.csv", tables.FEATURES, feature_table(n_windows=3))
-    (tmp_path / "old.pkl").write_bytes(b"old")
-    command = [sys.executable, ROOT / "train_model.py", "--input", "features.csv", "--output", "old.pkl"]
-    done = subprocess.run(
-        [*command, "--params", ROOT / "params.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run(tmp_path)
+    assert done.returncode == 0
+    assert "No model for windows of 10 s: 48 rows in 3 windows; needs 100 in 6." in done.stderr
+    assert "only named patterns can be found" in done.stderr
+
+
+def test_train_model_refuses_features_without_rows_and_keeps_the_old_model(tmp_path):
+    tables.write(tmp_path / "features.csv", tables.FEATURES, tables.empty(tables.FEATURES))
+    (tmp_path / "m.pkl").write_bytes(b"old")
+    done = run(tmp_path)
     assert done.returncode == 1
-    assert re.fullmatch(r"train_model.py: features.csv: too little traffic .*: capture longer.*\n", done.stderr)
-    assert (tmp_path / "old.pkl").read_bytes() == b"old"
+    assert re.fullmatch(r"train_model.py: features.csv: has no rows: .*\n", done.stderr)
+    assert (tmp_path / "m.pkl").read_bytes() == b"old"
+
+
+def run(folder):
+    command = [sys.executable, ROOT / "train_model.py", "--input", "features.csv", "--output", "m.pkl"]
+    command += ["--params", ROOT / "params.yaml"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)

@@ -92,9 +92,9 @@ class Model:
 
     @classmethod
     def fit(cls, table: pd.DataFrame, chosen: TrainModel, jobs: int) -> Model:
-        """Learn from a table of tables.FEATURES; its time order decides what is held out for calibration.
+        """Learn from a table of tables.FEATURES, not empty; its time order decides what is held out for calibration.
 
-        Raises ValueError if no window length has enough rows.
+        A window length with too few rows is left out, be it all of them: then every row scores 0.
         """
         sides: dict[str, str] = {column.name: column.side for column in tables.FEATURE_COLUMNS}
         made = cls(sides, {}, {}, chosen, int(table["first_packet"].min()), int(table["last_packet"].max()))
@@ -107,8 +107,6 @@ class Model:
                     f"{len(rows):,} rows in {spans} windows; needs {chosen.minimum_rows:,} in {chosen.minimum_windows}"
                 )
         usable = [length for length in lengths if length not in made.left_out]
-        if not usable:
-            raise ValueError("; ".join(f"{length} s windows: {why}" for length, why in made.left_out.items()))
         for window_s in usable:
             rows = table[table["window_s"] == window_s]
             made.windows[window_s] = made._fit_window(rows, window_s, len(usable), jobs)
@@ -213,6 +211,8 @@ class Model:
         Nothing seen in a held-out time T bounds a rate at 3/T with 95 % confidence (the rule of three, Hanley and
         Lippman-Hand 1983), however the tail is extrapolated.
         """
+        if not self.windows:
+            return "the baseline is too short to learn from: only named patterns can be found"
         held_out_s = max(part.tail.count / part.units_per_day * _DAY_S for part in self.windows.values())
         provable = 3 * _DAY_S / held_out_s
         budget = self.settings.alert_budget_per_day
