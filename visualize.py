@@ -13,6 +13,7 @@ import argparse
 import contextlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,14 +26,14 @@ def main(args: argparse.Namespace) -> str:
     results, output = Path(args.results), Path(args.output)
     settings = args.settings.visualize
     incidents = tables.read(results / "incidents.csv", tables.INCIDENTS)
-    summary = tables.read_json(results / "summary.json", "make it with  python detect.py")
+    summary, about = summed_up(results / "summary.json")
     found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
     labels = results / "labelled_packets.csv"
     seen = tallies.Tallies()
     pairs = tallies.labelled(inputs.packet_blocks(args.capture), tables.blocks(labels, tables.LABELLED_PACKETS), labels)
     for packets, rows in stage.progress(pairs, "reading packets", args):
         seen.push(packets, rows)
-    drawings = pictures(seen, found, incidents, settings.top_hosts)
+    drawings = pictures(seen, found, incidents, summary, settings.top_hosts)
 
     with contextlib.ExitStack() as whole:  # nothing is replaced before everything is made
         made = {}
@@ -45,17 +46,25 @@ def main(args: argparse.Namespace) -> str:
         page = report.page(
             made,
             incidents,
-            subject=f"{Path(args.capture).name}: {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
-            looked_at=report.looked_at(seen, summary),
-            health=report.health(summary),
-            statistics=report.statistics(summary),
+            subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
+            about=about,
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
 
 
+def summed_up(path: Path) -> tuple[dict[str, Any], report.Facts]:
+    """What detect.py summed up, and the same in words."""
+    remedy = "make it with  python detect.py"
+    summary = tables.read_json(path, remedy)
+    try:
+        return summary, report.facts(summary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise tables.InputError(path, f"is no summary of packets ({error!r})", remedy) from error
+
+
 def pictures(
-    seen: tallies.Tallies, found: tallies.Found, incidents: pd.DataFrame, count: int
+    seen: tallies.Tallies, found: tallies.Found, incidents: pd.DataFrame, summary: dict[str, Any], count: int
 ) -> dict[str, partial[figures.Picture]]:
     """By file name, what draws each picture in a given look."""
     return {
@@ -64,7 +73,9 @@ def pictures(
         "anomalies": partial(figures.anomalies, found.table, count),
         "traffic_volume": partial(figures.traffic, seen.every_bin(), seen.traffic.bin_s),
         "throughput": partial(figures.throughput, seen.throughput.table(), seen.throughput.bin_s),
-        "protocols": partial(figures.protocols, seen.protocols.table()),
+        "protocols": partial(
+            figures.protocols, pd.DataFrame(summary["protocols"], columns=["protocol", "packets", "bytes"])
+        ),
         "top_sources": partial(figures.top_hosts, seen.sources.table(), "source", count),
         "top_destinations": partial(figures.top_hosts, seen.destinations.table(), "destination", count),
         "packet_sizes": partial(figures.packet_sizes, seen.sizes.table()),

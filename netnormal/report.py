@@ -6,7 +6,9 @@ All text goes through Jinja2 with escaping on: what came from the network (names
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ import pandas as pd
 from netnormal import __version__
 from netnormal.figures import SEVERITIES
 from netnormal.figures.words import size
-from netnormal.tallies import Tallies
 
 IN_SUMMARY = 7  # incidents named on the first page
 IN_DETAIL = 40  # incidents with their reasons
+IN_REASONS = 10  # reasons of an incident
 IN_BRIEF = 200  # incidents with a line each; the rest is in incidents.csv
 
 #: Of each picture its name (also its file's), what it shows, and how to read it: first those of what was found.
@@ -28,7 +30,7 @@ FOUND = {
     "incidents": ("Incidents over time", "A lane is one source doing one kind of thing. Colour is severity."),
     "scores": (
         "Score over time",
-        "Stronger colour: more packets. Above the dashed line are anomalies; the strip on top shows incidents.",
+        "Orange was judged anomalous: over the line by the model, below it by a named pattern. Stronger: more packets.",
     ),
     "anomalies": (
         "Anomalous conversations by host and protocol",
@@ -57,16 +59,14 @@ def page(
     incidents: pd.DataFrame,
     *,
     subject: str,
-    looked_at: Sequence[tuple[str, str]],
-    health: Sequence[str],
-    statistics: Sequence[tuple[str, Sequence[tuple[str, str]]]],
+    about: Facts,
 ) -> str:
     """The report as HTML.
 
     pictures   : by names of FOUND and SEEN, PNGs by names of figures.LOOKS; others are left out.
     incidents  : tables.INCIDENTS, worst first.
     subject    : one line that says which traffic this is about.
-    looked_at  : names and values; `health` sentences, none if all is well; `statistics` groups of names and values.
+    about      : see `facts`.
     """
     rows = [_incident(row) for row in incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)]
     environment = jinja2.Environment(
@@ -84,9 +84,7 @@ def page(
         detailed=rows[:IN_DETAIL],
         brief=rows[IN_DETAIL:],
         left_out=max(len(incidents) - IN_DETAIL - IN_BRIEF, 0),
-        looked_at=looked_at,
-        health=health,
-        statistics=statistics,
+        about=about,
         found=[_embedded(FOUND[name], pictures[name]) for name in FOUND if name in pictures],
         seen=[_embedded(SEEN[name], pictures[name]) for name in SEEN if name in pictures],
         version=__version__,
@@ -122,9 +120,9 @@ def _incident(row: Any) -> dict[str, Any]:
         "anchor": row.incident_id,
         "severity": row.severity if row.severity in SEVERITIES else "low",
         "title": row.title,
-        "when": f"{moment} UTC, {lasting}",
+        "when": f"{moment} UTC",
         "facts": [(name, value) for name, value in known if _has(value)],
-        "reasons": [part.strip() for part in str(row.reasons).split("; ") if part.strip()] if _has(row.reasons) else [],
+        "reasons": _reasons(row.reasons),
         "display_filter": row.display_filter if _has(row.display_filter) else "",
     }
 
@@ -133,6 +131,22 @@ def _embedded(words: tuple[str, str], looks: Mapping[str, bytes]) -> dict[str, s
     """A picture for the template: its words, and each of its looks as a data URI (RFC 2397)."""
     data = {look: "data:image/png;base64," + base64.b64encode(png).decode() for look, png in looks.items()}
     return {"title": words[0], "caption": words[1], **data}
+
+
+def _reasons(text: object) -> list[str]:
+    """The parts of `text` between semicolons outside brackets, at most IN_REASONS of them.
+
+    A feature is said once, with the first value it has: windows of several lengths tell of the same thing.
+    """
+    parts = re.split(r";\s(?![^()]*\))", text) if isinstance(text, str) else []
+    said: dict[str, str] = {}
+    for part in parts:
+        words = part.strip().removeprefix("unusual: ")
+        feature = re.match(r"[^\d(]*", words).group()  # type: ignore[union-attr]
+        said.setdefault(feature or words, words)
+    kept = [words for words in said.values() if words]
+    more = len(kept) - IN_REASONS
+    return kept[:IN_REASONS] + ([f"and {more} more in incidents.csv"] if more > 0 else [])
 
 
 def _has(value: object) -> bool:
@@ -165,30 +179,72 @@ def span(start_ns: int, end_ns: int) -> str:
     return f"{first} to {last} UTC ({_lasting((end_ns - start_ns) / 1e9)})"
 
 
-def sentences(items: Iterable[object]) -> list[str]:
-    """Texts that say something, as text."""
-    return [str(item) for item in items if item]
+@dataclass(frozen=True)
+class Facts:
+    """What results/summary.json says, in words: names and values, and sentences of what is doubtful."""
+
+    looked_at: list[tuple[str, str]]
+    sound: bool
+    health: list[str]
+    statistics: list[tuple[str, list[tuple[str, str]]]]
 
 
-def looked_at(seen: Tallies, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the report is about, in names and values."""
-    if not seen.packets:
-        return [("Packets", "none")]
-    hosts = pd.concat([seen.sources.table()["host"], seen.destinations.table()["host"]]).nunique()
-    share = 100 * seen.anomalous / seen.packets
-    return [
-        ("Time", span(seen.start, seen.end)),
-        ("Packets", f"{seen.packets:,} ({size(seen.bytes)})"),
-        ("Anomalous", f"{seen.anomalous:,} packets ({share:.2g} %)"),
-        ("Addresses", f"{hosts:,}"),
+def facts(summary: Mapping[str, Any]) -> Facts:
+    """The words for a summary.json. Raises KeyError or TypeError if it is none that detect.py wrote for packets."""
+    found, model, health = summary["detection"], summary["model"], summary["health"]
+    lengths = ", ".join(f"{length} s" for length in found["window_lengths_s"])
+    distinct = summary["distinct"]
+    looked_at = [
+        ("Time", span(_ns(summary["start"]), _ns(summary["end"])) if summary["packets"] else "none"),
+        ("Packets", f"{summary['packets']:,} ({size(summary['bytes'])})"),
+        ("Anomalous", f"{found['anomalous_packets']:,} packets ({found['anomalous_packets_ratio']:.2%})"),
+        ("Addresses", f"{'' if distinct['exact'] else 'at least '}{distinct['ip_addresses']:,}"),
+        ("Compared with", f"traffic of {span(_ns(model['baseline_start']), _ns(model['baseline_end']))}"),
+        ("In windows of", lengths),
     ]
+    doubts = [str(reason) for reason in health["reasons"]]
+    if found["window_lengths_without_model_s"]:
+        left_out = ", ".join(f"{length} s" for length in found["window_lengths_without_model_s"])
+        doubts.append(f"the baseline is too short for windows of {left_out}: slow behaviour is harder to see")
+    doubts += [str(model["promise"])] if model["promise"] else []
+    if health["kernel_drops"] is None:
+        doubts.append("nobody counted the packets that the capture may have lost")
+    rate, shaken, sizes = summary["throughput"], summary["handshake_latency"], summary["packet_sizes"]
+    statistics = [
+        (
+            "Throughput",
+            [
+                ("Mean", f"{rate['mean_mbit_per_s']:.3g} Mbit/s, {rate['mean_packets_per_s']:,.0f} packets/s"),
+                ("In 1 s", f"up to {rate['peak_mbit_per_s']:.3g} Mbit/s, {rate['peak_packets_per_s']:,} packets"),
+                ("Packets", f"{sizes['mean_bytes'] or 0:,.0f} bytes on average, at most {sizes['largest_bytes']:,}"),
+            ],
+        ),
+        (
+            "TCP handshakes",
+            [
+                ("Complete", f"{shaken['count']:,}"),
+                *(
+                    (name, f"{1000 * shaken[key]:.3g} ms")
+                    for name, key in (("Median", "median_s"), ("95 % within", "p95_s"), ("Slowest", "max_s"))
+                    if shaken[key] is not None
+                ),
+            ],
+        ),
+        (
+            "Addresses",
+            [
+                ("Sending", f"{distinct['source_ip_addresses']:,}"),
+                ("Addressed", f"{distinct['destination_ip_addresses']:,}"),
+                ("Hardware", f"{distinct['sending_hardware_addresses']:,} sending"),
+            ],
+        ),
+    ]
+    return Facts(looked_at, health["status"] == "ok", [_sentence(words) for words in doubts], statistics)
 
 
-def health(summary: Mapping[str, Any]) -> list[str]:
-    """Sentences about what may be missing or doubtful; none if all is well."""
-    return sentences(summary.get("health", []))
+def _ns(text: str) -> int:
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
 
 
-def statistics(summary: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of names and values for the traffic's section."""
-    return []
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal.tables import InputError
+from netnormal.traffic import STEPS_PER_DECADE, Handshakes
 
 #: Lengths of a time bin [ns]; each divides the next, so that finer bins can be joined without a rest.
 LADDER = tuple(
@@ -17,10 +18,7 @@ LADDER = tuple(
 )
 MAX_BINS = 240  # of a time axis: more are too narrow to see
 MAX_HOSTS = 1_000_000  # remembered; beyond it those with fewest packets are forgotten
-MAX_WAITING = 100_000  # SYNs without an answer remembered, the latest; a flood sends millions
-SYN_WAIT_NS = 127 * 10**9  # for how long: the Linux default of six repeats gives up after 127 s
 SCORE_STEP = 0.02
-LATENCIES_PER_DECADE = 40  # steps of handshake latency: 6 %
 
 
 class Tally:
@@ -81,18 +79,17 @@ class Tally:
 
 
 class Tallies:
-    """All sums that the pictures of one capture need."""
+    """What pictures need beyond `traffic.TrafficStatistics`: sums over time, by label and by exact length."""
 
     def __init__(self) -> None:
-        self.protocols = Tally(["protocol"], ["packets", "bytes"])
         self.traffic = Tally(["time"], ["packets", "bytes", "anomalous_packets", "anomalous_bytes"])
         self.throughput = Tally(["time", "protocol"], ["bytes"])
         self.sources = Tally(["host"], ["packets", "bytes", "anomalous_packets"])
         self.destinations = Tally(["host"], ["packets", "bytes", "anomalous_packets"])
         self.sizes = Tally(["length", "protocol"], ["packets"])
-        self.scores = Tally(["time", "score"], ["packets"])
+        self.scores = Tally(["time", "score"], ["packets", "anomalous_packets"])
         self.latencies = Tally(["time", "step"], ["handshakes"])
-        self._waiting: dict[tuple[str, str, int, int], int] = {}
+        self._handshakes = Handshakes()
         self.packets, self.bytes, self.anomalous = 0, 0, 0
         self.start, self.end = -1, -1
 
@@ -113,7 +110,7 @@ class Tallies:
                 "score": np.floor(labels["score"].to_numpy() / SCORE_STEP + 1e-9) * SCORE_STEP,
             }
         )
-        for tally in (self.protocols, self.traffic, self.throughput, self.sizes, self.scores):
+        for tally in (self.traffic, self.throughput, self.sizes, self.scores):
             tally.push(rows)
         for tally, column in ((self.sources, "src_ip"), (self.destinations, "dst_ip")):
             tally.push(rows.assign(host=packets[column]))
@@ -129,29 +126,13 @@ class Tallies:
     def handshakes(self) -> pd.DataFrame:
         """time (start of a bin), latency_s, handshakes; see `figures.handshakes`."""
         table = self.latencies.table()
-        return table.assign(latency_s=10.0 ** ((table["step"] + 0.5) / LATENCIES_PER_DECADE))
+        return table.assign(latency_s=10.0 ** ((table["step"] + 0.5) / STEPS_PER_DECADE) / 1e9)
 
     def _shake_hands(self, packets: pd.DataFrame) -> None:
-        """Match SYN-ACKs to the last SYN before them (after a repeat nobody knows which one was answered)."""
-        flags = packets["tcp_flags"]
-        some = packets[flags.isin(["S", "SA", "SEC", "SAE"])]
-        columns = [some[name].tolist() for name in ("src_ip", "dst_ip", "src_port", "dst_port", "time", "tcp_flags")]
-        found = []
-        waiting = self._waiting
-        for source, destination, port, other_port, time, letters in zip(*columns, strict=True):
-            if "A" not in letters:
-                key = (source, destination, port, other_port)
-                waiting.pop(key, None)
-                waiting[key] = time
-                if len(waiting) > MAX_WAITING:
-                    del waiting[next(iter(waiting))]
-            else:
-                sent = waiting.pop((destination, source, other_port, port), None)
-                if sent is not None and 0 <= time - sent < SYN_WAIT_NS:
-                    found.append((time, time - sent))
-        times, waits = np.array(found, np.int64).reshape(-1, 2).T
-        step = np.floor(np.log10(np.maximum(waits, 1000) / 1e9) * LATENCIES_PER_DECADE).astype(np.int64)
-        self.latencies.push(pd.DataFrame({"time": times, "step": step, "handshakes": 1}))
+        part, latency = self._handshakes.push(packets)
+        rows = np.flatnonzero(latency >= 0)
+        step = np.floor(np.log10(np.maximum(latency[rows], 1)) * STEPS_PER_DECADE).astype(np.int64)
+        self.latencies.push(pd.DataFrame({"time": part["time"].to_numpy()[rows], "step": step, "handshakes": 1}))
 
     def every_bin(self) -> pd.DataFrame:
         """The table of `traffic` with the bins in which there was nothing."""

@@ -303,16 +303,14 @@ class _Talkers:
         }
 
 
-class _Latencies:
-    """Handshake latencies, in all and by the service that answered."""
+class Handshakes:
+    """Finds the SYN-ACKs that answer a SYN, and how long after it, in blocks of tables.PACKETS in capture order."""
 
     def __init__(self) -> None:
-        self.steps = np.zeros(1, np.int64)
-        self.longest = 0
-        self.services: dict[tuple[str, int], tuple[dict[int, int], int]] = {}  # steps → handshakes; the longest
         self._waiting = pd.DataFrame({"key": np.zeros(0, np.int64), "time": np.zeros(0, np.int64), "kind": 0})
 
-    def add(self, packets: pd.DataFrame) -> None:
+    def push(self, packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """The handshake packets among the next ones, and for each its latency [ns]; -1: it answers none."""
         letters = packets["tcp_flags"].array
         kinds = [("S" in w) * (1 + ("A" in w)) if not set("RF") & set(w) else 0 for w in letters.categories]
         kind = np.array([*kinds, 0], np.int8)[letters.codes]
@@ -330,9 +328,22 @@ class _Latencies:
         times = np.concatenate([self._waiting["time"].to_numpy(), part["time"].to_numpy(np.int64)])
         kind = np.concatenate([self._waiting["kind"].to_numpy(), kind]).astype(np.int8)
         latency, waiting = handshakes(keys, kind, times, SYN_WAIT_NS)
-        self._count(part, latency[before:])
         open_ = np.flatnonzero((waiting > 0) & (times >= times.max(initial=0) - SYN_WAIT_NS))[-MOST_WAITING:]
         self._waiting = pd.DataFrame({"key": keys[open_], "time": times[open_], "kind": waiting[open_]})
+        return part, latency[before:]
+
+
+class _Latencies:
+    """Handshake latencies, in all and by the service that answered."""
+
+    def __init__(self) -> None:
+        self.steps = np.zeros(1, np.int64)
+        self.longest = 0
+        self.services: dict[tuple[str, int], tuple[dict[int, int], int]] = {}  # steps → handshakes; the longest
+        self._handshakes = Handshakes()
+
+    def add(self, packets: pd.DataFrame) -> None:
+        self._count(*self._handshakes.push(packets))
 
     def _count(self, packets: pd.DataFrame, latency: np.ndarray) -> None:
         rows = np.flatnonzero(latency >= 0)

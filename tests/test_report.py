@@ -9,11 +9,12 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from netnormal import figures, report
+from netnormal import figures, report, traffic
 
 SECOND = 10**9
 START = 1_795_234_087 * SECOND
@@ -58,9 +59,7 @@ def page(table: pd.DataFrame, text: str = "words", picture: bytes = PIXEL) -> st
         dict.fromkeys([*report.FOUND, *report.SEEN], looks),
         table,
         subject=text,
-        looked_at=[("Time", text), (text, "value")],
-        health=[text],
-        statistics=[(text, [(text, text)])],
+        about=report.Facts([("Time", text), (text, "value")], False, [text], [(text, [(text, text)])]),
     )
 
 
@@ -164,6 +163,67 @@ def test_every_link_on_the_page_leads_somewhere() -> None:
     for _, name, value in read.attributes:
         if name == "href":
             assert value[1:] in anchors, value
+
+
+def summary(**health: object) -> dict[str, Any]:
+    """What detect.py sums up of a small capture."""
+    made = traffic.TrafficStatistics().summary()
+    return made | {
+        "start": "2026-11-21T04:08:07.000000000Z",
+        "end": "2026-11-21T04:20:40.000000000Z",
+        "packets": 300_946,
+        "bytes": 175_677_461,
+        "health": made["health"] | {"status": "ok", "reasons": [], "kernel_drops": 0} | health,
+        "detection": {
+            "anomalous_packets": 60_189,
+            "anomalous_packets_ratio": 0.2,
+            "window_lengths_s": [10, 60],
+            "window_lengths_without_model_s": [],
+        },
+        "model": {
+            "baseline_start": "2026-11-20T04:00:00.000000000Z",
+            "baseline_end": "2026-11-20T06:00:00.000000000Z",
+            "promise": "",
+        },
+    }
+
+
+def test_the_summary_is_told_in_words() -> None:
+    about = report.facts(summary())
+    assert dict(about.looked_at) == {
+        "Time": "2026-11-21 04:08:07 to 04:20:40 UTC (12.6 min)",
+        "Packets": "300,946 (176 MB)",
+        "Anomalous": "60,189 packets (20.00%)",
+        "Addresses": "0",
+        "Compared with": "traffic of 2026-11-20 04:00:00 to 06:00:00 UTC (2 h)",
+        "In windows of": "10 s, 60 s",
+    }
+    assert about.sound and about.health == []
+
+
+def test_what_is_doubtful_is_said() -> None:
+    doubtful = summary(
+        status="degraded", reasons=["the kernel lost 7 packets, which nobody has seen"], kernel_drops=None
+    )
+    doubtful["detection"]["window_lengths_without_model_s"] = [600]
+    doubtful["model"]["promise"] = "an hour of baseline promises little"
+    about = report.facts(doubtful)
+    assert not about.sound
+    assert about.health == [
+        "The kernel lost 7 packets, which nobody has seen.",
+        "The baseline is too short for windows of 600 s: slow behaviour is harder to see.",
+        "An hour of baseline promises little.",
+        "Nobody counted the packets that the capture may have lost.",
+    ]
+
+
+def test_a_feature_is_given_once_as_a_reason_and_brackets_are_kept_whole() -> None:
+    reasons = (
+        "7 half open, 3 a second; unusual: flows 9 (usually up to 1; 4 out); rst 5 (usually 0; 2 out); unusual: flows 8"
+    )
+    html = page(incidents(["x"], reasons=reasons))
+    shown = re.findall("<li>(.*?)</li>", html[html.index('id="I0001"') :])
+    assert shown == ["7 half open, 3 a second", "flows 9 (usually up to 1; 4 out)", "rst 5 (usually 0; 2 out)"]
 
 
 # ---------------------------------------------------------------- in a real browser

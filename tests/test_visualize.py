@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from netnormal import inputs, report, tables
+from netnormal import inputs, report, tables, traffic
 
 SECOND = 10**9
 START = 1_795_234_087 * SECOND
@@ -42,8 +42,17 @@ def packet_rows(count: int, protocol: str = "TCP", host: str = "10.0.0.") -> pd.
     )
 
 
-def write_results(folder: Path, count: int, words: str = "10.0.0.1 scanned 1,000 TCP ports of 192.0.2.1") -> None:
-    """What detect.py writes for `packet_rows(count)`: every seventh packet anomalous, all in one incident."""
+def in_memory(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table as it would be read from a file."""
+    text = [column.name for column in tables.PACKETS if column.kind == "text"]
+    return rows.assign(**{name: pd.Categorical(rows[name]) for name in text})
+
+
+def write_results(
+    folder: Path, packets: pd.DataFrame, words: str = "10.0.0.1 scanned 1,000 TCP ports of 192.0.2.1"
+) -> None:
+    """What detect.py writes for `packets`: every seventh packet anomalous, all in one incident."""
+    count = len(packets)
     number = np.arange(count)
     odd = number % 7 == 0
     labels = pd.DataFrame({"packet": number + 1, "score": np.where(odd, 0.97, 0.2)})
@@ -55,18 +64,32 @@ def write_results(folder: Path, count: int, words: str = "10.0.0.1 scanned 1,000
     incident |= {"incident_id": ["I0001"], "severity": ["high"], "pattern": ["port_scan"], "source": ["10.0.0.1"]}
     incident |= {"start": [START], "end": [START + SECOND], "score": [0.97], "packets": [3], "bytes": [4]}  # type: ignore[dict-item]
     tables.write(folder / "incidents.csv", tables.INCIDENTS, pd.DataFrame(incident).iloc[some])
-    anomaly = {"window_s": [10], "window_start": [START], "source": ["10.0.0.1"], "destination": ["192.0.2.1"]}
-    anomaly |= {"service": ["TCP/443"], "score": [0.97], "tail_probability": [1e-6], "incident_id": ["I0001"]}
-    anomaly |= {"reasons": [words]}
+    plain = {"int": 1, "float": 0.5, "time": START, "text": words}
+    anomaly = {column.name: [plain[column.kind]] for column in tables.ANOMALIES}
+    anomaly |= {"source": ["10.0.0.1"], "destination": ["192.0.2.1"], "service": ["TCP/443"], "score": [0.97]}
     tables.write(folder / "anomalies.csv", tables.ANOMALIES, pd.DataFrame(anomaly).iloc[some])
-    tables.write_json(folder / "summary.json", {})
+    statistics = traffic.TrafficStatistics()
+    statistics.add(in_memory(packets))
+    tables.write_json(
+        folder / "summary.json",
+        statistics.summary()
+        | {
+            "detection": {
+                "anomalous_packets": int(odd.sum()),
+                "anomalous_packets_ratio": 0.14,
+                "window_lengths_s": [10],
+                "window_lengths_without_model_s": [60],
+            },
+            "model": {"baseline_start": tables.iso(0), "baseline_end": tables.iso(START), "promise": ""},
+        },
+    )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A project folder with a capture of 300 packets and the results for it."""
     tables.write(tmp_path / "dataset" / "captured_data.csv", tables.PACKETS, packet_rows(300))
-    write_results(tmp_path / "results", 300)
+    write_results(tmp_path / "results", packet_rows(300))
     return tmp_path
 
 
@@ -110,8 +133,9 @@ def test_settings_change_the_figures(folder: Path, run_script: Run) -> None:
 
 def test_it_reads_the_capture_file_itself_too(tmp_path: Path, run_script: Run, sample: Path) -> None:
     capture = min(sample.glob("*.pcap*"), key=lambda path: path.stat().st_size)
-    count = sum(map(len, inputs.packet_blocks(capture)))
-    write_results(tmp_path / "results", count)
+    packets = tables.concat(inputs.packet_blocks(capture))
+    count = len(packets)
+    write_results(tmp_path / "results", packets)
     done = run_script("visualize.py", "--capture", capture)
     assert done.returncode == 0, done.stderr
     assert f"{count:,} (" in (tmp_path / "results" / "report.html").read_text("utf-8")
@@ -120,7 +144,7 @@ def test_it_reads_the_capture_file_itself_too(tmp_path: Path, run_script: Run, s
 @pytest.mark.parametrize("count", [0, 1])
 def test_next_to_nothing_is_drawn_too(tmp_path: Path, run_script: Run, count: int) -> None:
     tables.write(tmp_path / "dataset" / "captured_data.csv", tables.PACKETS, packet_rows(count))
-    write_results(tmp_path / "results", count)
+    write_results(tmp_path / "results", packet_rows(count))
     done = run_script("visualize.py")
     assert done.returncode == 0, done.stderr
     assert {path.stem for path in (tmp_path / "results" / "figures").iterdir()} == NAMES
@@ -131,7 +155,7 @@ def test_hostile_names_in_the_files_are_shown_and_not_obeyed(tmp_path: Path, run
     words = "<script>alert(1)</script> $\\frac{ {{ 7*7 }}"
     rows = packet_rows(50, protocol="$\\frac{<b>", host=words)
     tables.write(tmp_path / "dataset" / "captured_data.csv", tables.PACKETS, rows)
-    write_results(tmp_path / "results", 50, words)
+    write_results(tmp_path / "results", rows, words)
     done = run_script("visualize.py")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "results" / "report.html").read_text("utf-8")
@@ -179,9 +203,11 @@ def test_bad_input_is_one_sentence_and_changes_nothing(folder: Path, run_script:
     assert contents(folder / "results") == before
 
 
-def test_a_summary_that_is_missing_or_no_json_is_one_sentence(folder: Path, run_script: Run) -> None:
-    for damage in (lambda path: path.write_text("{"), lambda path: path.write_text("[1]"), lambda path: path.unlink()):
-        damage(folder / "results" / "summary.json")
+def test_a_summary_that_is_missing_or_none_of_packets_is_one_sentence(folder: Path, run_script: Run) -> None:
+    path = folder / "results" / "summary.json"
+    features_only = '{"detection": {"anomalies": 1}, "model": {}}'
+    for text in ("{", "[1]", "{}", features_only, None):
+        path.unlink() if text is None else path.write_text(text, "utf-8")
         done = run_script("visualize.py")
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
         assert "summary.json" in done.stderr and "python detect.py" in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.colors import LogNorm
 
 from netnormal.figures.look import (
@@ -31,10 +30,10 @@ MAX_LANES = 24  # of the incident timeline: more do not fit on a screen
 
 
 def scores(table: pd.DataFrame, bin_s: float, threshold: float, incidents: pd.DataFrame, look: Look = LIGHT) -> Picture:
-    """How unusual traffic was over time, and above it the incidents.
+    """How unusual traffic was over time, which of it was judged anomalous, and above it the incidents.
 
-    table     : time (start of a bin), score (lower edge, steps of 0.02), packets; cells without packets left out.
-    threshold : score from which on a row is an anomaly [0..1]; NaN if unknown.
+    table     : time (start of a bin), score (lower edge, steps of 0.02), packets, anomalous_packets among them.
+    threshold : the lowest score of an anomalous conversation [0..1]; NaN if there is none.
     incidents : tables.INCIDENTS.
     """
     with picture(look, 4.2) as figure:
@@ -52,24 +51,24 @@ def scores(table: pd.DataFrame, bin_s: float, threshold: float, incidents: pd.Da
             start, width = int(table["time"].min()), round(bin_s * 1e9)
             column = ((table["time"] - start) // width).to_numpy()
             row = np.round(table["score"].to_numpy() * 50).astype(int).clip(0, 49)
-            cells = np.zeros((50, int(column.max()) + 1))
-            np.add.at(cells, (row, column), table["packets"].to_numpy())
-            shown = np.ma.masked_equal(cells, 0)
-            x = dates(start + width * np.arange(cells.shape[1] + 1))
-            y = np.arange(51) / 50
-            norm = LogNorm(1, max(cells.max(), 10))
-            cut = 50 if np.isnan(threshold) else min(int(np.floor(threshold * 50 + 1e-9)), 49)
-            for rows, colour in ((slice(0, cut), look.plain), (slice(cut, 50), ANOMALOUS)):
-                if rows.start < rows.stop:
-                    colours = ramp(look, colour)
-                    axes.pcolormesh(
-                        x, y[rows.start : rows.stop + 1], shown[rows], cmap=colours, norm=norm, rasterized=True
-                    )
+            x, y = dates(start + width * np.arange(int(column.max()) + 2)), np.arange(51) / 50
+            anomalous = table["anomalous_packets"].to_numpy()
+            for packets, colour in ((table["packets"].to_numpy() - anomalous, look.plain), (anomalous, ANOMALOUS)):
+                cells = np.zeros((50, len(x) - 1))
+                np.add.at(cells, (row, column), packets)
+                norm = LogNorm(1, max(cells.max(), 10))
+                axes.pcolormesh(x, y, np.ma.masked_equal(cells, 0), cmap=ramp(look, colour), norm=norm, rasterized=True)
             if not np.isnan(threshold):
                 axes.axhline(threshold, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
-                axes.text(
-                    0.005, threshold + 0.012, f"threshold {threshold:.2f}", transform=axes.get_yaxis_transform(), size=8
+                words = axes.annotate(
+                    f"anomaly from {threshold:.2f}",
+                    (0.0, threshold),
+                    (4, 3),
+                    xycoords=axes.get_yaxis_transform(),
+                    textcoords="offset points",
+                    size=8,
                 )
+                words.set_bbox({"facecolor": look.ground, "edgecolor": "none", "alpha": 0.8, "pad": 0.8})
         else:
             say(axes, "no scored packets")
         axes.set_ylim(0, 1.0)
@@ -98,6 +97,8 @@ def anomalies(table: pd.DataFrame, most: int = 20, look: Look = LIGHT) -> Pictur
             rows = [*kept, *(name for name in grid.index if name not in set(kept))]
             grid = grid.reindex(index=rows, columns=names, fill_value=0)
             words = grid.map(lambda value: count(value) if value else "")
+            import seaborn as sns  # takes a second to load, which a run that only tells of bad input need not wait
+
             sns.heatmap(
                 grid.where(grid > 0),
                 annot=words,

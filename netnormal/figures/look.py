@@ -13,7 +13,6 @@ import matplotlib
 import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -73,7 +72,11 @@ class Look:
     def style(self) -> Any:
         grid = "#30363d" if self.dark else "#e3e8ee"
         return {
-            **sns.axes_style("whitegrid"),
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "patch.force_edgecolor": True,
+            "xtick.bottom": False,
+            "ytick.left": False,
             "font.family": "DejaVu Sans",  # matplotlib's own: the same letters on every machine
             "font.size": 9.5,
             "axes.titlesize": 11,

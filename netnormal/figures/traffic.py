@@ -19,6 +19,7 @@ from netnormal.figures.look import (
     grid,
     legend,
     log_ticks,
+    mix,
     picture,
     protocol_colours,
     say,
@@ -112,7 +113,7 @@ def throughput(series: pd.DataFrame, bin_s: float, look: Look = LIGHT) -> Pictur
             mean = total.mean() / factor
             axes.axhline(mean, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.set_ylim(0, 1.15 * max(total.max() / factor, 1e-9))
-            words = f" mean {mean:.3g}, peak {total.max() / factor:.3g} {unit} in {duration(bin_s, '1 ')}"
+            words = f" dashed: the mean; peak {total.max() / factor:.3g} {unit} over {duration(bin_s, '1 ')}"
             axes.text(0.0, 1.0, words, transform=axes.transAxes, va="top", size=8.5, color=look.muted)
             legend(figure, [(label(n, 14), c) for n, c in zip(names, colours, strict=True)])
             axes.set_ylabel(unit)
@@ -186,7 +187,10 @@ def packet_sizes(table: pd.DataFrame, look: Look = LIGHT) -> Picture:
             axes.set_xlim(edges[0], edges[-1])
             axes.yaxis.set_major_formatter(FuncFormatter(count_tick))
             axes.yaxis.set_minor_formatter(NullFormatter())
-            shown = [("all", look.muted), *((label(n, 14), c) for n, c in zip(names, colours, strict=True))]
+            shown = [
+                ("all", mix(look.ground, look.muted, 0.35)),
+                *((label(n, 14), c) for n, c in zip(names, colours, strict=True)),
+            ]
             legend(figure, shown)
         else:
             say(axes, "no packets")
