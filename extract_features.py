@@ -7,24 +7,18 @@ Writes  dataset/features.csv        (docs/schemas.md#features), one row per conv
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from netnormal import inputs, stage, tables
-from netnormal.features import Window, Windower, window_features
+from netnormal.features import Windower, features_of
 
 
 def main(args: argparse.Namespace) -> str:
     windower = Windower(args.settings.extract_features)
     with stage.workers(args), tables.writer(args.output, tables.FEATURES) as out:
         for block in stage.progress(inputs.packet_blocks(args.input), "extracting features", args):
-            append(out, windower.push(block))
-        append(out, windower.flush())
+            out.append(features_of(windower.push(block)))
+        out.append(features_of(windower.flush()))
     return f"{windower.packets:,} packets, {windower.late:,} late → {out.rows:,} rows in {args.output}"
-
-
-def append(out: tables.Writer, windows: Iterable[Window]) -> None:
-    for window in windows:
-        out.append(window_features(window))
 
 
 if __name__ == "__main__":

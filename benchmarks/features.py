@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal import inputs, settings
-from netnormal.features import SECOND, Window, Windower, window_features
+from netnormal.features import SECOND, Window, Windower, features_of
 
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 
@@ -32,10 +32,10 @@ def main() -> None:
     whole = sum(map(len, blocks))
     times = np.concatenate([block["time"].to_numpy() for block in blocks])
     shift = (int(times.max() - times.min()) // SECOND + 1) * SECOND
-    window_features(largest_window(blocks[0], chosen))
+    features_of([largest_window(blocks[0], chosen)])
 
     windower = Windower(chosen)
-    spent = {"cutting into windows": 0.0} | {f"features of {w} s windows": 0.0 for w in chosen.windows_s}
+    spent = {"cutting into windows": 0.0, "features": 0.0}
     rows = windows = 0
     for repeat in range(-(-args.packets // whole)):
         for block in blocks:
@@ -43,11 +43,10 @@ def main() -> None:
             clock = time.perf_counter()
             closed = windower.push(shifted)
             spent["cutting into windows"] += time.perf_counter() - clock
-            for window in closed:
-                clock = time.perf_counter()
-                rows += len(window_features(window))
-                spent[f"features of {window.window_s} s windows"] += time.perf_counter() - clock
-                windows += 1
+            clock = time.perf_counter()
+            rows += len(features_of(closed))
+            spent["features"] += time.perf_counter() - clock
+            windows += len(closed)
     for name, seconds in spent.items():
         print(f"{name:28s} {seconds:6.2f} s")
     total = sum(spent.values())

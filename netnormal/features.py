@@ -30,7 +30,7 @@ from netnormal.kernels import group as kernels
 from netnormal.settings import ExtractFeatures
 from netnormal.tables.flow_columns import FLOWS, OUTCOMES
 
-__all__ = ["Window", "Windower", "conversations", "flows", "window_features"]
+__all__ = ["Window", "Windower", "conversations", "features_of", "flows", "window_features"]
 
 SECOND = kernels.SECOND
 FAR = 2**63 - 1  # beyond every time
@@ -140,51 +140,77 @@ def window_features(window: Window) -> pd.DataFrame:
     the scan it is part of, and the scanner's own innocent name lookups do not.
     Pure: it depends on nothing but the window.
     """
-    packets = window.packets
-    flow_table, flow, outward = directed_flows(packets)
-    keys, conversation = conversations(flow_table)
+    return _of_equal_windows([window])
+
+
+def features_of(windows: list[Window]) -> pd.DataFrame:
+    """The rows of `window_features` for each of several windows, in order of (end, window_s) and key.
+
+    The windows are in that order, as Windower gives them. Those of one length are computed together, which saves most
+    of the time where many have few packets; the rows are the same.
+    """
+    if not windows:
+        return tables.empty(tables.FEATURES)
+    lengths = sorted({window.window_s for window in windows})
+    parts = [_of_equal_windows([w for w in windows if w.window_s == length]) for length in lengths]
+    rows = tables.concat(parts)
+    end = rows["window_start"].to_numpy() + rows["window_s"].to_numpy() * SECOND
+    return rows.iloc[np.lexsort([rows["window_s"].to_numpy(), end])].reset_index(drop=True)
+
+
+def _of_equal_windows(windows: list[Window]) -> pd.DataFrame:
+    """The rows of windows of one length, in order of their start."""
+    window_s = windows[0].window_s
+    packets = tables.concat(window.packets for window in windows)
+    of_packet = np.repeat(np.arange(len(windows)), [len(window.packets) for window in windows])
+    flow_table, flow, outward = directed_flows(packets, of_packet)
+    of_flow = _first_of(of_packet, flow, len(flow_table))
+    keys, conversation = conversations(flow_table, of_flow)
     n = len(keys)
+    start = np.array([window.start for window in windows])[_first_of(of_flow, conversation, n)]
+    patience = min(ANSWER_NS, window_s * SECOND // 10)
+    begin = np.array([window.since + patience for window in windows])[of_flow]
+    deadline = np.array([window.until - patience for window in windows])[of_flow]
+
     f = {column.name: flow_table[column.name].to_numpy() for column in FLOWS if column.kind != "text"}
-    of_packet = conversation[flow]
+    row = conversation[flow]  # of each packet
     sums = {
         name: _sum(conversation, f[name], n)
         for name in ("packets_out", "packets_in", "bytes_out", "bytes_in", "payload_out", "payload_in")
     }
-    first, last = np.full(n, np.iinfo(np.int64).max), np.full(n, -1, np.int64)
+    first, last = np.full(n, FAR), np.full(n, -FAR)
     np.minimum.at(first, conversation, f["first_packet"])
     np.maximum.at(last, conversation, f["last_packet"])
+    kind = _classes(f, deadline)
+    votes = np.bincount(conversation * len(CLASSES) + kind, minlength=len(CLASSES) * n).reshape(n, len(CLASSES))
+    kind_of_row = votes.argmax(axis=1)  # in a tie the first: failed
+    protocol = _first_of(flow_table["protocol"].array.codes.astype(np.int64), conversation, n)
+    is_ip = _any(row, packets["payload"].to_numpy() >= 0, n)
 
     columns: dict[str, object] = {
-        "window_s": np.full(n, window.window_s, np.int64),
-        "window_start": np.full(n, window.start, np.int64),
+        "window_s": np.full(n, window_s, np.int64),
+        "window_start": start,
         **{name: keys[name].array for name in ("source", "destination", "service")},
+        "kind": _kinds(protocol, kind_of_row, flow_table["protocol"].array.categories),
         "packets": (sums["packets_out"] + sums["packets_in"]).astype(np.int64),
         "bytes": (sums["bytes_out"] + sums["bytes_in"]).astype(np.int64),
         "first_packet": first,
         "last_packet": last,
+        "conversation_duration_s": (last - first) / SECOND,
+        "conversation_odd_macs_ratio": _odd_macs(packets, flow_table, flow, outward, of_packet, row, n),
     }
-    patience = min(ANSWER_NS, window.window_s * SECOND // 10)
-    kind = _classes(f, window.until - patience)
-    votes = np.bincount(conversation * len(CLASSES) + kind, minlength=len(CLASSES) * n).reshape(n, len(CLASSES))
-    kind_of_row = votes.argmax(axis=1)  # in a tie the first: failed
-    protocol = _first_of(flow_table["protocol"].array.codes.astype(np.int64), conversation, n)
-    columns["kind"] = _kinds(protocol, kind_of_row, flow_table["protocol"].array.categories)
-    is_ip = _any(of_packet, packets["payload"].to_numpy() >= 0, n)
-    found = _of_flows(f, kind, conversation, sums, is_ip, n)
-    found["conversation_duration_s"] = (last - first) / SECOND
-    found |= _of_packets(packets, f, flow, outward, of_packet, (window.since + patience, window.until - patience), n)
-    found |= _of_names(packets, of_packet, n)
-    found |= _context(flow_table, f, kind, kind_of_row, conversation, is_ip, n)
-    found["conversation_odd_macs_ratio"] = _odd_macs(packets, flow_table, flow, outward, of_packet, n)
-    columns |= found
+    columns |= _of_flows(f, kind, conversation, sums, is_ip, n)
+    columns |= _of_packets(packets, f, flow, outward, row, (begin, deadline), n)
+    columns |= _of_names(packets, row, n)
+    columns |= _context(flow_table, f, of_flow, kind, kind_of_row, conversation, is_ip, n)
     return pd.DataFrame({name: columns[name] for name in tables.FEATURES.names}, copy=False)
 
 
-def _classes(f: dict[str, np.ndarray], deadline: int) -> np.ndarray:
+def _classes(f: dict[str, np.ndarray], deadline: np.ndarray) -> np.ndarray:
     """Class of each flow.
 
-    What goes on since before the window counts as answered: its attempt is not in sight. An attempt after `deadline`
-    (ns) that is not answered yet is pending: its answer may lie beyond the window's end.
+    What goes on since before the window counts as answered: its attempt is not in sight. An attempt after its
+    `deadline` (ns) that is not answered yet is pending: its answer may lie beyond the window's end.
     """
     by_outcome = np.full(len(OUTCOMES), FAILED)
     by_outcome[[ANSWERED, MIDSTREAM]] = CARRIED_ON
@@ -242,10 +268,12 @@ def _of_packets(
     flow: np.ndarray,
     outward: np.ndarray,
     of_packet: np.ndarray,
-    judged: tuple[int, int],
+    judged: tuple[np.ndarray, np.ndarray],
     n: int,
 ) -> dict[str, np.ndarray]:
-    """Features of the conversation's own packets; `judged` is when a missing request or reply is held against it."""
+    """Features of the conversation's own packets; `judged` is the time in which each flow's
+    missing requests and replies count.
+    """
     time, payload = packets["time"].to_numpy(), packets["payload"].to_numpy()
     flags, ttl = flag_bits(packets["tcp_flags"]), packets["ttl"].to_numpy()
     is_out = outward > 0
@@ -320,6 +348,7 @@ def _of_names(packets: pd.DataFrame, of_packet: np.ndarray, n: int) -> dict[str,
 def _context(
     flow_table: pd.DataFrame,
     f: dict[str, np.ndarray],
+    of_window: np.ndarray,
     kind: np.ndarray,
     kind_of_row: np.ndarray,
     conversation: np.ndarray,
@@ -336,7 +365,8 @@ def _context(
         ("source", source, destination, "out", "in"),
         ("destination", destination, source, "in", "out"),
     ):
-        all_of_it, first = kernels.pair_ids(own, protocol)
+        own_in_window, _ = kernels.pair_ids(own, of_window)
+        all_of_it, first = kernels.pair_ids(own_in_window, protocol)
         group, _ = kernels.pair_ids(all_of_it, kind)
         m = int(group.max()) + 1 if len(group) else 0
         row = _first_of(group[alike], conversation[alike], n)  # each conversation's group
@@ -385,6 +415,7 @@ def _odd_macs(
     flow_table: pd.DataFrame,
     flow: np.ndarray,
     outward: np.ndarray,
+    of_window: np.ndarray,
     of_packet: np.ndarray,
     n: int,
 ) -> np.ndarray:
@@ -400,12 +431,13 @@ def _odd_macs(
     mac = packets["src_mac"].array.codes.astype(np.int64)
     shared = [known[word] for word in UNSPECIFIED if word in known]
     here = (mac >= 0) & ~np.isin(sender, shared)
-    pair, first = kernels.pair_ids(sender[here], mac[here])
-    owner, count = sender[here][first], np.bincount(pair, minlength=len(first))
-    usual = np.zeros(len(known), np.int64)
+    sender, senders = kernels.pair_ids(sender[here], of_window[here])
+    pair, first = kernels.pair_ids(sender, mac[here])
+    owner, count = sender[first], np.bincount(pair, minlength=len(first))
+    usual = np.zeros(len(senders), np.int64)
     order = np.lexsort((-np.arange(len(first)), count))  # the most frequent last, of equals the one seen first
     usual[owner[order]] = order
-    return _mean(of_packet[here], pair != usual[sender[here]], n)
+    return _mean(of_packet[here], pair != usual[sender], n)
 
 
 # ---------------------------------------------------------------- groups

@@ -42,8 +42,13 @@ def flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return directed_flows(packets)[:2]
 
 
-def directed_flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """As `flows`, and for each packet whether its flow's initiator sent it: 1, else 0 (int64[n])."""
+def directed_flows(
+    packets: pd.DataFrame, window: np.ndarray | None = None
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """As `flows`, and for each packet whether its flow's initiator sent it: 1, else 0 (int64[n]).
+
+    With `window`, each packet's window number (int64[n]), flows of different windows are different flows.
+    """
     time = _ints(packets, "time")
     if len(time) > 1 and (np.diff(time) < 0).any():
         raise ValueError("packets of a window must be in order of time")
@@ -61,6 +66,8 @@ def directed_flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.
     reverse = np.where(fixed, reply, src_end > dst_end).astype(np.int64)
     low, high = np.where(reverse, dst_end, src_end), np.where(reverse, src_end, dst_end)
     ends, _ = kernels.pair_ids(low, high)
+    if window is not None:
+        ends, _ = kernels.pair_ids(ends, window)
     flow, first = kernels.pair_ids(ends, (protocol + 1) << 10 | (kind + 1) << 1 | fixed)
     n = len(first)
 
@@ -95,18 +102,22 @@ def directed_flows(packets: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.
     return pd.DataFrame({name: table[name] for name in FLOWS.names}, copy=False), flow, outward
 
 
-def conversations(flow_table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def conversations(flow_table: pd.DataFrame, window: np.ndarray | None = None) -> tuple[pd.DataFrame, np.ndarray]:
     """Flows with the same source, destination and service are one conversation.
 
     Returns the table of their keys (source, destination, service), sorted by them, and for each flow its
-    conversation's row (int64).
+    conversation's row (int64). With `window`, each flow's window number, the flows of different windows are different
+    conversations, sorted by window first.
     """
     names = ["source", "destination", "service"]
     codes = [flow_table[name].array.codes.astype(np.int64) for name in names]
     ends, _ = kernels.pair_ids(codes[0], codes[1])
+    if window is not None:
+        ends, _ = kernels.pair_ids(ends, window)
     conversation, first = kernels.pair_ids(ends, codes[2])
     keys = flow_table[names].iloc[first]
-    order = np.lexsort([_ranks(keys[name].array) for name in reversed(names)])
+    by = [_ranks(keys[name].array) for name in reversed(names)]
+    order = np.lexsort(by if window is None else [*by, window[first]])
     row = np.empty(len(first), np.int64)
     row[order] = np.arange(len(first))
     return keys.iloc[order].reset_index(drop=True), row[conversation]

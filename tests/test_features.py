@@ -90,7 +90,8 @@ def test_kernel_call_gaps(rows):
 def test_kernel_unmatched(rows):
     flow, time = [r[0] for r in rows], sorted(r[1] for r in rows)
     ask, answer = [r[2] == 1 for r in rows], [r[2] == 2 for r in rows]
-    waiting, unasked = kernels.unmatched(array(flow), array(time), np.array(ask), np.array(answer), 4, 16, 3)
+    limits = array([4, 4, 4]), array([16, 16, 16])
+    waiting, unasked = kernels.unmatched(array(flow), array(time), np.array(ask), np.array(answer), *limits, 3)
     assert (waiting.tolist(), unasked.tolist()) == reference.unmatched(flow, time, ask, answer, 4, 16, 3)
 
 

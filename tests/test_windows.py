@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packets import SECOND, START, captures, table, udp
 
 from netnormal import tables
-from netnormal.features import Window, Windower, window_features
+from netnormal.features import Window, Windower, features_of, window_features
 from netnormal.settings import ExtractFeatures, SettingError
 
 A, B = "10.0.0.1", "10.0.0.2"
@@ -83,15 +83,23 @@ def test_nothing_gives_nothing():
     assert cut.push(tables.empty(tables.PACKETS)) == cut.flush() == []
 
 
+@settings(max_examples=40, deadline=None)
+@given(captures(most=40, span_s=60))
+def test_windows_computed_together_give_the_rows_of_each(packets):
+    cut = windower(5, 20)
+    windows = cut.push(packets) + cut.flush()
+    together = features_of(windows)
+    apart = tables.concat([window_features(window) for window in windows])
+    pd.testing.assert_frame_equal(together, apart, check_categorical=False)
+
+
 def csv(blocks: list[pd.DataFrame], lengths: tuple[int, ...], lateness_s: float) -> tuple[bytes, int]:
     cut = windower(*lengths, lateness_s=lateness_s)
     out = io.BytesIO()
     writer = tables.Writer(out, tables.FEATURES)
     for block in blocks:
-        for window in cut.push(block):
-            writer.append(window_features(window))
-    for window in cut.flush():
-        writer.append(window_features(window))
+        writer.append(features_of(cut.push(block)))
+    writer.append(features_of(cut.flush()))
     return out.getvalue(), cut.late
 
 

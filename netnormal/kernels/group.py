@@ -191,8 +191,8 @@ def call_gaps(group, time, outward, silence, n_groups):
 def unmatched(flow, time, is_request, is_reply, begin, end, n_flows):
     """Requests without a later reply and replies without an earlier request, per flow; packets in time order.
 
-    A reply takes the oldest request that waits. Replies before `begin` may answer what lies before the window, and
-    requests from `end` on may be answered after it: neither counts as missing its other half.
+    A reply takes the oldest request that waits. Replies before begin[flow] may answer what lies before the window, and
+    requests from end[flow] on may be answered after it: neither counts as missing its other half.
     """
     waiting = np.zeros(n_flows, np.int64)
     recent = np.zeros(n_flows, np.int64)
@@ -200,7 +200,7 @@ def unmatched(flow, time, is_request, is_reply, begin, end, n_flows):
     for i in range(len(flow)):
         f = flow[i]
         if is_request[i]:
-            if time[i] < end:
+            if time[i] < end[f]:
                 waiting[f] += 1
             else:
                 recent[f] += 1
@@ -209,7 +209,7 @@ def unmatched(flow, time, is_request, is_reply, begin, end, n_flows):
                 waiting[f] -= 1
             elif recent[f]:
                 recent[f] -= 1
-            elif time[i] >= begin:
+            elif time[i] >= begin[f]:
                 unasked[f] += 1
     return waiting, unasked
 
