@@ -66,10 +66,11 @@ class PacketVerdicts:
         self._anomaly[at] |= anomaly
         self._draft[at, self._column[window_s]] = draft
 
-    def table(self, place: np.ndarray, incident_ids: pd.Index) -> pd.DataFrame:
+    def table(self, place: np.ndarray, incident_ids: pd.Index, least: float) -> pd.DataFrame:
         """A table of tables.LABELLED_PACKETS; `place` and the order of `incident_ids` are IncidentMerger.flush's.
 
-        A packet of an incident is anomalous, whatever its rows' scores.
+        A packet of an incident is anomalous and scores at least `least`, whatever its rows' scores: a named pattern
+        knows what a forest trained on such traffic takes for usual.
         """
         never = len(incident_ids)
         worst = np.append(np.where(place < 0, never, place), never)[self._draft[: self.count]].min(axis=1)
@@ -77,7 +78,7 @@ class PacketVerdicts:
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": self._score[: self.count],
+                "score": np.maximum(self._score[: self.count], np.where(worst < never, least, 0.0)),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
                 "incident_id": pd.Categorical.from_codes(np.where(worst < never, worst, -1), incident_ids),
             }
@@ -178,7 +179,9 @@ class Detection:
             anomalies["incident_id"] = pd.Categorical.from_codes(np.append(place, -1)[draft], ids)
             order = np.lexsort([anomalies["window_start"], anomalies["window_s"], anomalies["tail_probability"]])
             anomalies = anomalies.iloc[order].drop(columns="anomaly")
-        labelled = self._labels.table(place, ids)
+        least = self._model.least_anomalous_score
+        incidents["score"] = np.maximum(incidents["score"], least)
+        labelled = self._labels.table(place, ids, least)
         summary = self._statistics.summary(manifest, self._windower.late) if self._labels.count else {}
         return Outcome(incidents, anomalies, labelled, summary | self._summary(incidents, anomalies, labelled))
 

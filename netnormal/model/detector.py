@@ -173,6 +173,11 @@ class Model:
                     reasons[at] = found
         return reasons
 
+    @property
+    def least_anomalous_score(self) -> float:
+        """The lowest score that can make a row an anomaly; without forests, that of a tail of 1 in 10,000."""
+        return float(score_of(np.array([part.threshold for part in self.windows.values()] or [1e-4])).min())
+
     # ------------------------------------------------------------ telling
 
     def card(self) -> dict[str, Any]:

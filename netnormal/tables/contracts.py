@@ -98,7 +98,7 @@ LABELLED_PACKETS = Schema(
     "python detect.py",
     (
         Column("packet", "int", "as in captured_data.csv", low=1),
-        Column("score", "float", "score of the most unusual row that the packet belongs to", low=0, high=1),
+        Column("score", "float", "highest score of its rows; in an incident at least an anomaly's", low=0, high=1),
         Column("label", "text", "normal or anomalous"),
         Column("incident_id", "text", "the worst incident that the packet belongs to", empty="none"),
     ),
@@ -116,7 +116,7 @@ INCIDENTS = Schema(
         Column("title", "text", "what happened, in one sentence"),
         Column("technique", "text", "MITRE ATT&CK technique", empty="no named pattern"),
         Column("severity", "text", "low, medium, high or critical"),
-        Column("score", "float", "the highest score in it", low=0, high=1),
+        Column("score", "float", "the highest score in it, at least an anomaly's", low=0, high=1),
         Column("source", "text", "who did it: the initiator's address; `many` for spoofed sources"),
         Column("destinations", "text", "to whom, most affected first, separated by blanks; at most 20"),
         Column("services", "text", "with which services, most used first, separated by blanks; at most 20"),
