@@ -200,7 +200,7 @@ def facts(summary: Mapping[str, Any]) -> Facts:
         ("Anomalous", f"{found['anomalous_packets']:,} packets ({found['anomalous_packets_ratio']:.2%})"),
         ("Addresses", f"{'' if distinct['exact'] else 'at least '}{distinct['ip_addresses']:,}"),
         ("Compared with", f"traffic of {span(_ns(model['baseline_start']), _ns(model['baseline_end']))}"),
-        ("In windows of", lengths),
+        ("In windows of", lengths or "no length: named patterns only"),
     ]
     doubts = [str(reason) for reason in health["reasons"]]
     if found["window_lengths_without_model_s"]:
