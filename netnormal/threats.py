@@ -98,7 +98,10 @@ class ThreatList:
             look_up = self.address if column in ADDRESS_COLUMNS else self.name
             words = packets[column].array
             number = np.full(len(words.categories) + 1, -1, np.int64)  # the last is for empty cells, code -1
-            for code in np.unique(words.codes[words.codes >= 0]):
+            used = np.unique(words.codes[words.codes >= 0])
+            if column in ADDRESS_COLUMNS:
+                used = used[self._perhaps(words.categories.take(used).tolist())]
+            for code in used:
                 listed = look_up(words.categories[code])
                 if listed is not None:
                     number[code] = len(seen)
@@ -123,6 +126,22 @@ class ThreatList:
             source = view.name(int(view.source[flow[members[0]]]))
             findings.append(view.finding("threat_list", np.unique(flow[members]), source, evidence))
         return findings
+
+    def _perhaps(self, addresses: list[str]) -> np.ndarray:
+        """Which addresses may be listed (bool). A flood brings a million; IPv4 is looked up in one go."""
+        perhaps = np.ones(len(addresses), bool)
+        is_v4 = np.array([":" not in address for address in addresses], bool)
+        try:
+            packed = b"".join([socket.inet_pton(socket.AF_INET, a) for a in addresses if ":" not in a])
+        except OSError:  # something else is among them: let each be looked at
+            return perhaps
+        values = np.frombuffer(packed, ">u4").astype(np.int64)
+        found = np.zeros(len(values), bool)
+        for (version, length), known in self._networks.items():
+            if version == 4:
+                found |= np.isin(values >> (32 - length), list(known))
+        perhaps[is_v4] = found
+        return perhaps
 
     def _most_specific(self, version: int, value: int, bits: int) -> Listed | None:
         best = None

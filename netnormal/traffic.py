@@ -28,6 +28,7 @@ BINS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 21_600, 86_400, 604_800, 2_592
 PAGE_S = 256  # seconds counted together in memory
 #: Packet sizes as RMON has them (RFC 2819, etherStatsPkts…Octets); the upper end belongs to the range [bytes].
 SIZE_ENDS = (64, 127, 255, 511, 1023, 1518)
+NOT_DECODED = "not decoded"
 UNDECODED_SHARE = 0.01  # of the packets: more than this and the statistics do not speak for the network
 
 
@@ -61,7 +62,7 @@ def top_talkers(blocks: Iterable[pd.DataFrame], count: int) -> list[str]:
             talkers.add(stride)
     for rest in strides.rest():
         talkers.add(rest)
-    return [name for name, _ in talkers.ranked("packets_sent", "packets_received")[:count]]
+    return [name for name, _ in talkers.ranked(count, "packets_sent", "packets_received")]
 
 
 class _Strides:
@@ -116,9 +117,14 @@ class _Sums:
         self.backward_steps += int((steps < 0).sum())
         self.largest_backward_step = max(self.largest_backward_step, int(-steps.min()))
         self._add_seconds(time // SECOND, length)
-        for name, sums in _by_word(packets["protocol"].array, np.ones_like(length), length, empty="not decoded"):
+        ones = np.ones_like(length)
+        protocols = packets["protocol"].array
+        if NOT_DECODED not in protocols.categories:
+            protocols = protocols.add_categories(NOT_DECODED)
+        protocols = protocols.fillna(NOT_DECODED)
+        for name, sums in zip(*_by_word(protocols, ones, length), strict=True):
             self.protocols[name] = self.protocols.get(name, 0) + sums
-        for name, sums in _by_word(packets["undecoded"].array, np.ones_like(length)):
+        for name, sums in zip(*_by_word(packets["undecoded"].array, ones), strict=True):
             self.undecoded[name] = self.undecoded.get(name, 0) + int(sums[0])
         self.sizes += np.bincount(np.searchsorted(SIZE_ENDS, length), minlength=len(self.sizes))
         self.largest = max(self.largest, int(length.max()))
@@ -243,7 +249,8 @@ class _Distinct:
 
     def add(self, hashes: np.ndarray) -> None:
         if not self.full:
-            self._hashes = np.union1d(self._hashes, hashes)
+            merged = np.sort(np.concatenate([self._hashes, hashes]), kind="stable")  # np.unique is slow on hashes
+            self._hashes = merged[np.diff(merged, prepend=~merged[:1]) != 0]
             self.full = len(self._hashes) > MOST_DISTINCT
             self._hashes = self._hashes[:MOST_DISTINCT] if self.full else self._hashes
 
@@ -262,11 +269,13 @@ class _Talkers:
         length = packets["length"].to_numpy(np.int64)
         ones = np.ones_like(length)
         for at, column in ((0, "src_ip"), (2, "dst_ip")):
-            for name, sums in _by_word(packets[column].array, ones, length):
-                row = self.rows.setdefault(name, len(self.rows))
-                if row == len(self.sums):
-                    self.sums = np.concatenate([self.sums, np.zeros_like(self.sums)])
-                self.sums[row, at : at + 2] += sums
+            names, sums = _by_word(packets[column].array, ones, length)
+            known = self.rows
+            rows = np.array([known.setdefault(name, len(known)) for name in names], np.int64)
+            if len(known) > len(self.sums):
+                room = max(len(known), 2 * len(self.sums)) - len(self.sums)
+                self.sums = np.concatenate([self.sums, np.zeros((room, len(self.COLUMNS)), np.int64)])
+            self.sums[rows, at : at + 2] += sums
         if len(self.rows) > 2 * MOST_TALKERS:
             self._forget()
 
@@ -281,16 +290,19 @@ class _Talkers:
         self.rows = {names[row]: i for i, row in enumerate(kept)}
         self.sums = np.concatenate([self.sums[kept], np.zeros_like(self.sums[:MOST_TALKERS])])
 
-    def ranked(self, *columns: str) -> list[tuple[str, np.ndarray]]:
-        """Names and sums, those with the largest sum of these columns first; equal ones by name."""
+    def ranked(self, most: int, *columns: str) -> list[tuple[str, np.ndarray]]:
+        """The `most` names with the largest sum of these columns, and their sums; equal ones by name."""
         used = self.sums[: len(self.rows)]
         total = used[:, [self.COLUMNS.index(name) for name in columns]].sum(axis=1)
-        order = sorted(zip(self.rows, total.tolist(), used, strict=True), key=lambda item: (-item[1], item[0]))
-        return [(name, sums) for name, count, sums in order if count]
+        least = max(np.sort(total)[-most:].min(initial=0), 1)
+        enough = np.flatnonzero(total >= least)
+        names = list(self.rows)
+        order = sorted(enough.tolist(), key=lambda row: (-total[row], names[row]))
+        return [(names[row], used[row]) for row in order[:most]]
 
     def summary(self) -> dict[str, Any]:
         def rows(column: str) -> list[dict[str, Any]]:
-            most = self.ranked(column)[:MOST_NAMED]
+            most = self.ranked(MOST_NAMED, column)
             return [{"address": name, **dict(zip(self.COLUMNS, sums.tolist(), strict=True))} for name, sums in most]
 
         return {
@@ -319,8 +331,11 @@ class Handshakes:
         ends = []
         for side in ("src", "dst"):
             words = part[f"{side}_ip"].array
-            hashes = np.append(pd.util.hash_array(np.asarray(words.categories, object)), np.uint64(0))
-            ends.append(hashes[words.codes] * np.uint64(0x9E3779B97F4A7C15) + part[f"{side}_port"].to_numpy(np.uint64))
+            used, of_packet = np.unique(words.codes, return_inverse=True)
+            hashes = pd.util.hash_array(np.asarray(words.categories.take(used[used >= 0]), object))
+            if len(hashes) < len(used):  # the first is the empty cell's
+                hashes = np.append(np.uint64(0), hashes)
+            ends.append(hashes[of_packet] * np.uint64(0x9E3779B97F4A7C15) + part[f"{side}_port"].to_numpy(np.uint64))
         client, server = (np.where(kind == 2, a, b) for a, b in (ends[::-1], ends))
         key = (client ^ (server * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(1))).view(np.int64)
         before = len(self._waiting)
@@ -389,12 +404,9 @@ def _quantiles(steps: np.ndarray, longest: int) -> dict[str, Any]:
     return {"count": count, "median_s": float(values[0]), "p95_s": float(values[1]), "max_s": longest / SECOND}
 
 
-def _by_word(words: pd.Categorical, *weights: np.ndarray, empty: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Each word used, and the sums of each weight over its cells (int64); empty cells as `empty`, if that is given."""
-    names = [*words.categories, empty]
-    codes = np.where(words.codes < 0, len(names) - 1, words.codes)
-    sums = np.stack([np.bincount(codes, weight, len(names)) for weight in weights], axis=1).astype(np.int64)
-    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
-    for code in used:
-        if names[code]:
-            yield str(names[code]), sums[code]
+def _by_word(words: pd.Categorical, *weights: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The words used, and for each the sums of each weight over its cells (int64[words, weights])."""
+    filled = np.flatnonzero(words.codes >= 0)
+    used, of_cell = np.unique(words.codes[filled], return_inverse=True)
+    sums = [np.bincount(of_cell, weight[filled], len(used)).astype(np.int64) for weight in weights]
+    return [str(word) for word in words.categories.take(used)], np.stack(sums, axis=1)
