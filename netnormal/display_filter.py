@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from netnormal.patterns import Evidence
+
 SECOND = 1_000_000_000
 MOST_ADDRESSES = 10  # more destinations than these are left out: the rest of the filter selects them well enough
 MOST_PORTS = 10
 
 #: What only these patterns' packets have.
 SHAPES = {
-    "syn_flood": "tcp.flags.syn == 1",
+    "syn_flood": "(tcp.flags.syn == 1 || tcp.flags.reset == 1)",
     "null_scan": "tcp",
     "fin_scan": "tcp",
     "xmas_scan": "tcp",
@@ -21,21 +23,39 @@ SHAPES = {
     "arp_spoofing": "arp",
     "dns_tunnel": "dns",
 }
+_DOMAIN = re.compile(r"[a-z0-9_.-]+")  # others hold what a filter would have to quote
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def of(pattern: str, source: str, destinations: Sequence[str], services: Sequence[str], start: int, end: int) -> str:
+def of(
+    pattern: str,
+    source: str,
+    destinations: Sequence[str],
+    services: Sequence[str],
+    evidence: Evidence,
+    start: int,
+    end: int,
+) -> str:
     """The filter for packets between source and destinations with these services, from start to end [ns].
 
     `many` as a source selects any. Times are epoch seconds with all nine digits, so they need no time zone.
     """
     parts = []
-    if _selectable(source):
+    liar = str(evidence.get("hardware_address", ""))
+    if _selectable(liar):  # its lies carry the addresses of others
+        parts.append(f"eth.src == {liar}")
+    elif _selectable(source):
         parts.append(_address([source]))
     chosen = [name for name in destinations if _selectable(name) and name != source]
     if chosen and len(chosen) == len(destinations) and len(chosen) <= MOST_ADDRESSES:
         parts.append(_address(chosen))
-    parts.append(SHAPES.get(pattern) or _services(services))
+    shape = SHAPES.get(pattern, "")
+    if pattern == "syn_flood":
+        shape = " && ".join(part for part in (_services(services), shape) if part)
+    domain = str(evidence.get("domain", ""))
+    if _DOMAIN.fullmatch(domain):
+        shape += f' && dns.qry.name contains "{domain}"'
+    parts.append(shape or _services(services))
     parts.append(f"frame.time_epoch >= {_seconds(start)} && frame.time_epoch <= {_seconds(end)}")
     return " && ".join(part for part in parts if part)
 

@@ -344,7 +344,13 @@ class IncidentMerger:
             "bytes": max(story.bytes.values()),
             "reasons": "; ".join(text for text in reasons if text),
             "display_filter": display_filter.of(
-                story.pattern, story.source, list(story.destinations), list(story.services), story.start, story.end
+                story.pattern,
+                story.source,
+                list(story.destinations),
+                list(story.services),
+                evidence,
+                story.start,
+                story.end,
             ),
         }
 
@@ -353,10 +359,15 @@ class IncidentMerger:
 
 
 def _home(draft: Draft, stories: list[Draft], near: int) -> Draft | None:
-    """The named story an unusual conversation is part of: of its source, of what it was sent to, or of its victim, at
-    about the same time; the nearest in time, then the one that overlaps most."""
-    ends = {draft.source, *draft.destinations}
-    found = [s for s in stories if s.distance(draft) <= near and (s.source in ends or ends & _victims(s))]
+    """The named story an unusual conversation is part of: one between the same hosts at about the same time, or one at
+    that very time that its source did, was sent to, or was the victim of. The nearest in time, then the one that
+    overlaps most."""
+    found = []
+    for story in stories:
+        sides = ({story.source}, _victims(story))
+        known = [any(end in side for side in sides) for end in (draft.source, *draft.destinations)]
+        if story.distance(draft) <= (near if all(known) else 0) and any(known):
+            found.append(story)
     return min(found, key=lambda s: (s.distance(draft), -s.overlap(draft), s.start, s.pattern)) if found else None
 
 

@@ -17,7 +17,6 @@ from netnormal.kernels.group import pair_ids
 from netnormal.patterns import Evidence, Finding
 from netnormal.patterns.view import View, by_group
 from netnormal.tables import InputError
-from netnormal.traffic import top_talkers
 
 ADDRESS_COLUMNS = ("src_ip", "dst_ip")
 NAME_COLUMNS = ("dns_query", "server_name")
@@ -151,15 +150,6 @@ class ThreatList:
                 if listed is not None:
                     best = (length, listed)
         return best[1] if best else None
-
-
-def load(path: str | os.PathLike[str] | None, most_active: int, blocks: Iterable[pd.DataFrame]) -> ThreatList:
-    """The list in the file `path` (None: no file), and the `most_active` busiest addresses of a capture, whose
-    packets `blocks` gives (tables.PACKETS; read only if `most_active` is not 0)."""
-    listed = read(path) if path is not None else ThreatList()
-    if most_active:
-        listed.add_addresses(top_talkers(blocks, most_active), f"top_talkers: {most_active} in params.yaml")
-    return listed
 
 
 def read(path: str | os.PathLike[str]) -> ThreatList:

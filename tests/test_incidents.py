@@ -157,7 +157,7 @@ def test_what_is_rarer_than_the_setting_is_medium():
 
 
 def test_unusual_rows_of_a_named_incidents_source_or_victim_belong_to_it():
-    rows = scan(3, 40, 0.01) + session(4, A, C, 443, 41000) + session(5, B, D, 25, 42000) + session(6, C, B, 80, 43000)
+    rows = scan(3, 40, 0.1) + session(4, A, C, 443, 41000) + session(5, B, D, 25, 42000) + session(6, C, B, 80, 43000)
     run = Run(rows, {(A, C): 0.9, (B, D): 0.95, (C, B): 0.99})
     assert run.brief() == [("port_scan", A)]
     row = run.table.iloc[0]
@@ -257,29 +257,31 @@ def test_every_pattern_has_a_title_that_names_its_source():
 
 @pytest.mark.skipif(not shutil.which("tshark"), reason="needs tshark")
 @pytest.mark.parametrize(
-    ("pattern", "source", "destinations", "services"),
+    ("pattern", "source", "destinations", "services", "evidence"),
     [
-        ("port_scan", A, [B], ["TCP/1", "TCP/2"]),
-        ("syn_flood", "many", [B], ["TCP/443"]),
-        ("arp_spoofing", MACS[0], [A, B], ["ARP"]),
-        ("ping_sweep", A, [f"10.0.0.{i}" for i in range(20)], ["ICMP/8", "ARP"]),
-        ("udp_scan", "fd00::1", ["fd00::2"], ["UDP/53"]),
-        ("dns_tunnel", A, [B], ["UDP/53"]),
-        ("unusual_behaviour", A, [B, C], ["TCP/443", "UDP/53", "SCTP/9", "ICMPv6/128", "IGMP", "0x88cc"]),
-        ("unusual_behaviour", "-", ["-"], ["-"]),
-        ("threat_list", A, ["evil name"], ["47"]),
+        ("port_scan", A, [B], ["TCP/1", "TCP/2"], {}),
+        ("syn_flood", "many", [B], ["TCP/443"], {"victim": B}),
+        ("arp_spoofing", A, [B, C], ["ARP"], {"hardware_address": MACS[0]}),
+        ("ping_sweep", A, [f"10.0.0.{i}" for i in range(20)], ["ICMP/8", "ARP"], {}),
+        ("udp_scan", "fd00::1", ["fd00::2"], ["UDP/53"], {}),
+        ("dns_tunnel", A, [B], ["UDP/53"], {"domain": "bad.test"}),
+        ("dns_tunnel", A, [B], ["UDP/53"], {"domain": 'a" || frame || "b'}),
+        ("unusual_behaviour", A, [B, C], ["TCP/443", "UDP/53", "SCTP/9", "ICMPv6/128", "IGMP", "0x88cc"], {}),
+        ("unusual_behaviour", "-", ["-"], ["-"], {}),
+        ("threat_list", A, ["evil name"], ["47"], {"listed": "evil name"}),
     ],
 )
-def test_display_filters_are_understood_by_wireshark(pattern, source, destinations, services, tmp_path):
-    text = display_filter.of(pattern, source, destinations, services, START, START + SECOND)
+def test_display_filters_are_understood_by_wireshark(pattern, source, destinations, services, evidence, tmp_path):
+    text = display_filter.of(pattern, source, destinations, services, evidence, START, START + SECOND)
     empty = tmp_path / "empty.pcap"
     empty.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
     done = subprocess.run(["tshark", "-n", "-r", empty, "-Y", text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, (text, done.stderr)
+    assert "|| frame ||" not in text
 
 
 def test_a_filter_names_the_ends_the_service_and_the_time():
-    text = display_filter.of("brute_force", A, [B], ["TCP/22"], START, START + 1)
+    text = display_filter.of("brute_force", A, [B], ["TCP/22"], {}, START, START + 1)
     assert f"ip.addr == {A}" in text and f"ip.addr == {B}" in text and "tcp.port == 22" in text
     assert f"frame.time_epoch >= {START // SECOND}.000000000" in text
     assert f"frame.time_epoch <= {START // SECOND}.000000001" in text

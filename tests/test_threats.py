@@ -125,9 +125,19 @@ def test_without_a_contact_or_without_entries_nothing_is_found(tmp_path):
     assert contacts(threats.read(written(tmp_path, "# nobody\n")), rows) == []
 
 
-def test_the_most_active_addresses_join_the_list_if_asked():
-    rows = [tcp(i, PC, OTHER, 40000 + i, 443, "S") for i in range(5)] + [tcp(9, BAD, PC, 1, 2, "S")]
-    assert len(threats.load(None, 0, iter([table(rows)]))) == 0
-    listed = threats.load(None, 2, iter([table(rows)]))
-    assert listed.address(PC).where == "top_talkers: 2 in params.yaml"
-    assert listed.address(OTHER) and listed.address(BAD) is None
+def test_addresses_from_elsewhere_may_join_the_list():
+    listed = threats.ThreatList()
+    listed.add_addresses([PC, "2001:db8::1"], "top_talkers in params.yaml")
+    assert listed.address(PC).where == "top_talkers in params.yaml"
+    assert listed.address("2001:db8::1") and listed.address(BAD) is None
+
+
+def test_many_addresses_at_once_are_found_as_each_by_itself(tmp_path):
+    listed = threats.read(written(tmp_path, "10.1.0.0/16\n10.0.0.0/15\n203.0.113.7\n2001:db8::/32\n"))
+    seen = ["10.1.2.3", "10.0.9.9", "10.2.0.1", BAD, "203.0.113.8", "2001:db8::9", "2001:db9::9"]
+    rows = [
+        tcp(i, address, "192.0.2.1", 40000, 443, "S", network="IPv6" if ":" in address else "IPv4")
+        for i, address in enumerate(seen)
+    ]
+    expected = sorted((a, listed.address(a).entry) for a in seen if listed.address(a))
+    assert contacts(listed, rows) == expected and len(expected) == 4
