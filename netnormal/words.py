@@ -24,7 +24,7 @@ EVIDENCE = {
     "silent": "{:,} silent",
     "half_open": "{:,} connections half open",
     "packets": "{:,} packets",
-    "to_ports": "to {:,} port(s)",
+    "to_ports": "to {:,} ports",
     "per_s": "{:,} in the busiest second",
     "held": "{:,} connections open",
     "connections": "{:,} connections",
@@ -95,7 +95,8 @@ def title(
 
 def evidence(found: Evidence) -> str:
     """The numbers behind a finding, in words."""
-    parts = [words.format(found[name]) for name, words in EVIDENCE.items() if name in found]
+    said = {name: value for name, value in found.items() if (name, value) != ("to_ports", 1)}
+    parts = [words.format(said[name]) for name, words in EVIDENCE.items() if name in said]
     if int(found.get("sources", 1)) > 1:
         parts.append(f"from {found['sources']:,} sources, {float(found['busiest_source_share']):.0%} from the busiest")
     return ", ".join(parts)
