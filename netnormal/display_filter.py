@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-
-from netnormal.patterns import Evidence
+from collections.abc import Mapping, Sequence
 
 SECOND = 1_000_000_000
 MOST_ADDRESSES = 10  # more destinations than these are left out: the rest of the filter selects them well enough
@@ -32,7 +30,7 @@ def of(
     source: str,
     destinations: Sequence[str],
     services: Sequence[str],
-    evidence: Evidence,
+    evidence: Mapping[str, object],
     start: int,
     end: int,
 ) -> str:
