@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 
 from netnormal import figures, inputs, report, stage, tables, tallies
@@ -35,12 +36,14 @@ def main(args: argparse.Namespace) -> str:
         seen.push(packets, rows)
     drawings = pictures(seen, found, incidents, summary, settings.top_hosts)
 
+    dpi = min(settings.dpi, PAGE_DPI)
+    with stage.workers(args):
+        work = joblib.Parallel(return_as="generator")(joblib.delayed(looks)(draw, dpi) for draw in drawings.values())
+        made = dict(zip(drawings, stage.progress(work, "drawing", args, len(drawings)), strict=True))
+
     with contextlib.ExitStack() as whole:  # nothing is replaced before everything is made
-        made = {}
-        for name, draw in stage.progress(drawings.items(), "drawing", args, len(drawings)):
-            made[name] = {key: draw(look).png(min(settings.dpi, PAGE_DPI)) for key, look in figures.LOOKS.items()}
-            same = settings.dpi <= PAGE_DPI
-            png = made[name]["light"] if same else draw(figures.LIGHT).png(settings.dpi)
+        for name, pngs in made.items():
+            png = pngs["light"] if dpi == settings.dpi else drawings[name](figures.LIGHT).png(settings.dpi)
             whole.enter_context(tables.atomic(output / f"{name}.png")).write_bytes(png)
         whole.enter_context(tables.atomic(results / "plots" / "traffic.csv")).write_text(plotted(seen), "utf-8")
         page = report.page(
@@ -51,6 +54,11 @@ def main(args: argparse.Namespace) -> str:
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
+
+
+def looks(draw: partial[figures.Picture], dpi: int) -> dict[str, bytes]:
+    """A picture as PNG in each look."""
+    return {name: draw(look).png(dpi) for name, look in figures.LOOKS.items()}
 
 
 def summed_up(path: Path) -> tuple[dict[str, Any], report.Facts]:
