@@ -9,7 +9,7 @@ Examples
   python capture.py --read office.pcapng.gz
   sudo python capture.py --interface eth0 --duration 600
   sudo python capture.py --filter "not port 22"      (Ctrl+C ends it; what was captured is kept)
-  ssh router tcpdump -w - | python capture.py --read -
+  ssh router tcpdump -c 100000 -w - | python capture.py --read -
 
 Stage 1 reads the CSV:  python extract_features.py
 """

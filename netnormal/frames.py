@@ -172,7 +172,7 @@ class FileSource:
         if not self._end:
             raise InputError(name, self._bytes.problem or "is empty", _GIVE_ONE)
         if not self.kind:
-            raise InputError(name, f"is no capture: it begins with {_shown(start)}", _GIVE_ONE)
+            raise InputError(name, self._bytes.problem or f"is no capture: it begins with {_shown(start)}", _GIVE_ONE)
         if self.kind == "pcap":
             self._pcap_header(start)
 

@@ -48,14 +48,14 @@ def pcap(
     raw: list[bytes], order: str = "<", magic: int = 0xA1B2C3D4, version: tuple[int, int] = (2, 4), link: int = 1
 ) -> bytes:
     """A pcap file; packet i at i + 0.5 s. Magic a1b2cd34 has longer record headers; before 2.3 lengths are swapped."""
-    out = struct.pack(f"{order}IHHIIII", magic, *version, 0, 0, 262_144, link)
+    out = [struct.pack(f"{order}IHHIIII", magic, *version, 0, 0, 262_144, link)]
     half = 500_000_000 if magic == 0xA1B23C4D else 500_000
     for i, frame in enumerate(raw):
         sizes = (len(frame), len(frame) + 7)
-        out += struct.pack(f"{order}IIII", i, half, *(sizes[::-1] if version < (2, 3) else sizes))
-        out += b"\0" * 8 if magic == 0xA1B2CD34 else b""
-        out += frame
-    return out
+        out.append(struct.pack(f"{order}IIII", i, half, *(sizes[::-1] if version < (2, 3) else sizes)))
+        out.append(b"\0" * 8 if magic == 0xA1B2CD34 else b"")
+        out.append(frame)
+    return b"".join(out)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:

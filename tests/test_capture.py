@@ -1,0 +1,329 @@
+"""capture.py as a user runs it: files in, table and manifest out, and nothing lost when something is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import reference_decode as make
+
+from netnormal import frames, inputs, tables
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAME = bytes.fromhex("02000000000b02000000000a0800") + bytes.fromhex(
+    "4500002800010000400666cd0a0000010a000002" + "9c4001bb00000000000000005002200000000000"
+)
+
+
+def capture_of(count: int) -> bytes:
+    return make.pcap([FRAME] * count)
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Results of an earlier run, which a failing run must leave alone."""
+    (tmp_path / "dataset").mkdir()
+    for name in ("captured_data.csv", "captured_data.json", "captured_data.pcap"):
+        (tmp_path / "dataset" / name).write_text("earlier")
+    return tmp_path / "dataset"
+
+
+def untouched(folder: Path) -> bool:
+    return sorted((p.name, p.read_text()) for p in folder.iterdir()) == [
+        (f"captured_data.{kind}", "earlier") for kind in ("csv", "json", "pcap")
+    ]
+
+
+def test_a_capture_becomes_a_table_and_a_manifest(run_script, tmp_path):
+    (tmp_path / "x.pcap").write_bytes(capture_of(3) + b"cut")
+    done = run_script("capture.py", "--read", "x.pcap")
+    assert (done.returncode, done.stdout) == (0, "3 packets (2 s, 0.0 MB) → dataset/captured_data.csv\n")
+    assert "the file ends inside a packet at byte 234, after packet 3" in done.stderr
+    table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
+    assert table.src_ip.tolist() == ["10.0.0.1"] * 3
+    manifest = json.loads((tmp_path / "dataset/captured_data.json").read_text())
+    assert manifest["packets"] == 3
+    assert manifest["start"] == "1970-01-01T00:00:00.500000000Z"
+    assert manifest["sha256"] == hashlib.sha256((tmp_path / "x.pcap").read_bytes()).hexdigest()
+    assert manifest["kernel_drops"] is None
+    assert len(manifest["problems"]) == 1
+    assert sorted(p.name for p in (tmp_path / "dataset").iterdir()) == ["captured_data.csv", "captured_data.json"]
+
+
+def test_standard_input_gzip_and_files_give_the_same_table(run_script, tmp_path):
+    content = capture_of(5)
+    (tmp_path / "x.pcap").write_bytes(content)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(content))
+    for name in ("x.pcap", "x.gz"):
+        assert run_script("capture.py", "--read", name, "--output", f"{name}.csv").returncode == 0
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = [sys.executable, ROOT / "capture.py", "--read", "-", "--output", "in.csv.gz"]
+    subprocess.run(command, input=content, cwd=tmp_path, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    first = (tmp_path / "x.pcap.csv").read_bytes()
+    assert (tmp_path / "x.gz.csv").read_bytes() == first
+    assert gzip.decompress((tmp_path / "in.csv.gz").read_bytes()) == first
+    assert (tmp_path / "in.json").exists()
+
+
+def test_a_table_and_its_capture_are_the_same_input_to_later_stages(run_script, tmp_path):
+    (tmp_path / "x.pcap").write_bytes(capture_of(5))
+    run_script("capture.py", "--read", "x.pcap", "--output", "x.csv")
+    said = [make.csv_of(list(inputs.packet_blocks(tmp_path / name))) for name in ("x.pcap", "x.csv")]
+    assert said[0] == said[1]
+
+
+def test_count_and_duration_limit_what_is_read(run_script, tmp_path):
+    (tmp_path / "x.pcap").write_bytes(capture_of(9))
+    assert run_script("capture.py", "--read", "x.pcap", "--count", 4).stdout.startswith("4 packets")
+    assert run_script("capture.py", "--read", "x.pcap", "--duration", 2.5).stdout.startswith("3 packets")
+
+
+def test_a_clock_that_went_backwards_is_in_the_manifest(run_script, tmp_path):
+    content = make.section() + make.interface()
+    for second in (5, 9, 3, 4):
+        content += make.enhanced(FRAME, second * 1_000_000)
+    (tmp_path / "x.pcapng").write_bytes(content)
+    run_script("capture.py", "--read", "x.pcapng")
+    manifest = json.loads((tmp_path / "dataset/captured_data.json").read_text())
+    assert manifest["clock"] == {"backward_steps": 1, "largest_backward_step_s": 6.0}
+    assert manifest["start"] == "1970-01-01T00:00:03.000000000Z"
+
+
+def test_what_is_not_decoded_is_counted_by_reason(run_script, tmp_path):
+    (tmp_path / "x.pcap").write_bytes(make.pcap([FRAME, FRAME[:20], FRAME[:40], FRAME[:20]]))
+    done = run_script("capture.py", "--read", "x.pcap")
+    assert done.stdout.endswith("; 3 not decoded (see captured_data.json)\n")
+    manifest = json.loads((tmp_path / "dataset/captured_data.json").read_text())
+    assert manifest["undecoded_by_reason"] == {"truncated IPv4 header": 2, "truncated TCP header": 1}
+
+
+BAD = {
+    "missing": (None, "does not exist"),
+    "empty": (b"", "is empty"),
+    "text": (b"hello, this is text\n", "is no capture: it begins with 'hello, this '"),
+    "cut in its header": (capture_of(1)[:20], "ends inside its file header"),
+    "cut in its first packet": (capture_of(1)[:50], "has no whole packet: the file ends inside a packet at byte 24"),
+    "damaged gzip": (gzip.compress(capture_of(1))[:12], "gzip"),
+    "gzipped text": (gzip.compress(b"text"), "is no capture"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_ends_in_one_sentence_and_leaves_earlier_results_alone(run_script, tmp_path, earlier, kind):
+    content, words = BAD[kind]
+    if content is not None:
+        (tmp_path / "bad.pcap").write_bytes(content)
+    done = run_script("capture.py", "--read", "bad.pcap")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("capture.py: bad.pcap: ")
+    assert words in done.stderr
+    assert untouched(earlier)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--read", "."], "capture.py: .: cannot be read (Is a directory)"),
+        (["--read", "x.pcap", "--output", "x.pcap"], "cannot be the output"),
+        (["--read", "x.pcap", "--output", "/proc/nowhere/x.csv"], "cannot be written"),
+        (["--read", "x.pcap", "--interface", "lo"], "--read: does not go with --interface"),
+    ],
+)
+def test_arguments_that_cannot_be_followed_are_told_in_one_sentence(run_script, tmp_path, earlier, arguments, words):
+    (tmp_path / "x.pcap").write_bytes(capture_of(1))
+    done = run_script("capture.py", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert words in done.stderr
+    assert untouched(earlier)
+    assert (tmp_path / "x.pcap").read_bytes() == capture_of(1)
+
+
+@pytest.mark.parametrize("arguments", [["--count", "0"], ["--count", "x"], ["--duration", "-1"], ["--duration", "nan"]])
+def test_impossible_limits_are_refused_by_the_command_line(run_script, arguments):
+    assert run_script("capture.py", *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_read_replaces_nothing(tmp_path, earlier, number):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = [sys.executable, ROOT / "capture.py", "--read", "-"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False) as running:
+        running.stdin.write(capture_of(300_000))  # more than one block
+        running.stdin.flush()
+        wait_for(lambda: any(p.name.endswith(".part") for p in earlier.iterdir()) or running.poll() is not None)
+        running.send_signal(number)
+        error = running.stderr.read().decode()
+        running.wait(60)
+    assert (running.returncode, error) == (130, "capture.py: interrupted; nothing was replaced\n")
+    assert untouched(earlier)
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+# ---------------------------------------------------------------- live
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="needs root on Linux")
+live = [pytest.mark.root, needs_root]
+
+
+def enter(namespace: str, *command: object) -> list[str]:
+    return ["ip", "netns", "exec", namespace, *map(str, command)]
+
+
+@pytest.fixture
+def netns():
+    """A network namespace with a pair of interfaces, v0 and v1; gone afterwards."""
+    if not shutil.which("ip"):
+        pytest.skip("iproute2 is not installed")
+    name = f"nn{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up", "link set lo up"):
+            subprocess.run(["ip", "-n", name, *words.split()], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+class Running:
+    """capture.py in a namespace; `send` puts frames onto v0 once it listens."""
+
+    def __init__(self, namespace: str, folder: Path, *arguments: object) -> None:
+        shutil.copy(ROOT / "params.yaml", folder)
+        self.namespace, self.error = namespace, folder / "stderr"
+        command = enter(namespace, sys.executable, ROOT / "capture.py", *arguments)
+        with self.error.open("wb") as stderr:
+            self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        wait_for(lambda: "listening" in self.error.read_text() or self.process.poll() is not None)
+
+    def send(self, *raw: bytes, interface: str = "v0") -> None:
+        script = "import socket, sys; s = socket.socket(17, 3); s.bind((sys.argv[1], 0))\n"
+        script += "for word in sys.argv[2:]: s.send(bytes.fromhex(word))"
+        words = [frame.hex() for frame in raw]
+        subprocess.run(enter(self.namespace, sys.executable, "-c", script, interface, *words), check=True, timeout=60)
+
+    def end(self, number: int | None = None) -> tuple[int, str]:
+        if number:
+            self.process.send_signal(number)
+        return self.process.wait(60), self.process.stdout.read() if self.process.stdout else ""
+
+
+def udp(payload: bytes, port: int = 9) -> bytes:
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+
+    return bytes(
+        Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / IP(dst="10.0.0.2") / UDP(dport=port) / payload
+    )
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_live_capture_ends_cleanly_and_its_files_are_whole(netns, tmp_path, number):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp port 9")
+    running.send(*[udp(bytes([i])) for i in range(7)], udp(b"other", port=10))
+    time.sleep(1)
+    code, said = running.end(number)
+    assert code == 0
+    assert said.startswith("7 packets (")
+    table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
+    assert table.dst_port.tolist() == [9] * 7
+    assert abs(table.time.iloc[0] / 1e9 - time.time()) < 60
+    pcap = tmp_path / "dataset/captured_data.pcap"
+    with frames.open_capture(pcap) as source:
+        assert (sum(len(block) for block in source), source.problems) == (7, [])
+    manifest = json.loads((tmp_path / "dataset/captured_data.json").read_text())
+    assert manifest["sha256"] == hashlib.sha256(pcap.read_bytes()).hexdigest()
+    assert (manifest["filter"], manifest["kernel_drops"], manifest["interface_drops"]) == ("udp port 9", 0, 0)
+    assert make.csv_of(list(inputs.packet_blocks(pcap))) == (tmp_path / "dataset/captured_data.csv").read_bytes()
+
+
+@pytest.mark.root
+@needs_root
+def test_count_ends_a_live_capture_and_no_pcap_keeps_none(netns, tmp_path):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp", "--count", 3, "--no-pcap")
+    running.send(*[udp(b"x")] * 5)
+    code, said = running.end()
+    assert (code, said.split(" (")[0]) == (0, "3 packets")
+    assert sorted(p.name for p in (tmp_path / "dataset").iterdir()) == ["captured_data.csv", "captured_data.json"]
+
+
+@pytest.mark.root
+@needs_root
+def test_loopback_is_seen_once_and_vlan_tags_survive(netns, tmp_path):
+    running = Running(
+        netns, tmp_path, "--interface", "lo", "--interface", "v1", "--filter", "udp or vlan", "--count", 3
+    )
+    script = "import socket; s = socket.socket(2, 2); [s.sendto(b'x', ('127.0.0.1', 9)) for _ in range(2)]"
+    subprocess.run(enter(netns, sys.executable, "-c", script), check=True, timeout=60)
+    tagged = udp(b"tagged")
+    running.send(tagged[:12] + bytes.fromhex("8100002a") + tagged[12:])
+    assert running.end()[0] == 0
+    table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
+    assert sorted(table.vlan.tolist()) == [-1, -1, 42]
+
+
+@pytest.mark.root
+@needs_root
+def test_an_interface_that_goes_away_ends_the_capture_with_what_there_was(netns, tmp_path):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp")
+    running.send(udp(b"x"))
+    time.sleep(1)
+    subprocess.run(["ip", "-n", netns, "link", "set", "v1", "down"], check=True)
+    code, said = running.end()
+    assert (code, said.split(" (")[0]) == (0, "1 packets")
+    assert "interface v1 went down" in running.error.read_text()
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--interface", "v1", "--filter", "udp prot 9"], "capture.py: --filter 'udp prot 9': "),
+        (["--interface", "nope"], "capture.py: interface nope: does not exist: the interfaces are lo, v"),
+        ([], "capture.py: default route: there is none: name one with --interface: "),
+    ],
+)
+def test_a_live_capture_that_cannot_start_says_so_and_replaces_nothing(netns, tmp_path, earlier, arguments, words):
+    running = Running(netns, tmp_path, *arguments)
+    assert running.end() == (1, "")
+    error = running.error.read_text()
+    assert error.startswith(words)
+    assert error.count("\n") == 1
+    assert untouched(earlier)
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not installed")
+def test_without_the_right_to_capture_the_command_to_run_is_said(netns, tmp_path, earlier):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", sys.executable, ROOT / "capture.py"]
+    command += ["--interface", "v1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    if "does not exist" in done.stderr:  # the namespace is not ours
+        command[-1] = socket.if_nameindex()[0][1]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "capturing needs more rights: run sudo " in done.stderr
+    assert untouched(earlier)
