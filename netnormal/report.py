@@ -30,7 +30,7 @@ FOUND = {
     "incidents": ("Incidents over time", "A lane is one source doing one kind of thing. Colour is severity."),
     "scores": (
         "Score over time",
-        "Orange was judged anomalous: over the line by the model, below it by a named pattern. Stronger: more packets.",
+        "Orange was judged anomalous, by the model or by a named pattern. The stronger the colour, the more packets.",
     ),
     "anomalies": (
         "Anomalous conversations by host and protocol",

@@ -38,7 +38,7 @@ def scores(table: pd.DataFrame, bin_s: float, threshold: float, incidents: pd.Da
     """
     with picture(look, 4.2) as figure:
         strip, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 6))
-        strip.set_title("Score over time")
+        strip.set_title("Score over time" + ("" if np.isnan(threshold) else f" (anomaly from {threshold:.2f})"))
         for lane, severity in enumerate(reversed(SEVERITIES)):
             part = incidents[incidents["severity"] == severity]
             spans(strip, part, [lane] * len(part), look.severity[severity], bin_s, 0.8)
@@ -60,15 +60,6 @@ def scores(table: pd.DataFrame, bin_s: float, threshold: float, incidents: pd.Da
                 axes.pcolormesh(x, y, np.ma.masked_equal(cells, 0), cmap=ramp(look, colour), norm=norm, rasterized=True)
             if not np.isnan(threshold):
                 axes.axhline(threshold, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
-                words = axes.annotate(
-                    f"anomaly from {threshold:.2f}",
-                    (0.0, threshold),
-                    (4, 3),
-                    xycoords=axes.get_yaxis_transform(),
-                    textcoords="offset points",
-                    size=8,
-                )
-                words.set_bbox({"facecolor": look.ground, "edgecolor": "none", "alpha": 0.8, "pad": 0.8})
         else:
             say(axes, "no scored packets")
         axes.set_ylim(0, 1.0)
@@ -160,7 +151,7 @@ def timeline(incidents: pd.DataFrame, span: tuple[int, int] | None = None, look:
                     axes.text(0.0, row - 0.26, text, transform=axes.get_yaxis_transform(), va="center", size=8)
             else:
                 axes.set_yticks(range(len(words)), words)
-            axes.set_ylim(len(lanes) - 0.4, -0.6)
+            axes.set_ylim(max(len(lanes), 2) - 0.4, -0.6)
             legend(
                 figure, [(name, look.severity[name]) for name in SEVERITIES if (rank == SEVERITIES.index(name)).any()]
             )

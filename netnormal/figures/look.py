@@ -156,9 +156,10 @@ def time_axis(axes: Axes, times: pd.Series, bin_s: float, margin: float = 0.0) -
     left, right = dates(np.array([low - pad, high + pad]))
     axes.set_xlim(float(left), float(right))
     wide = axes.figure.get_figwidth() > 6 and len(axes.figure.axes) < 3  # type: ignore[union-attr]
-    if high - low < 120 * 10**9:  # labels show seconds or parts of them
-        wide = False
-    locator = mdates.AutoDateLocator(tz="UTC", minticks=5 if wide else 3, maxticks=10 if wide else 5)
+    least, most = (5, 10) if wide else (3, 5)
+    if wide and high - low < 120 * 10**9:  # longer labels: seconds, or parts of them
+        least, most = (4, 7) if high - low > 5 * 10**9 else (3, 5)
+    locator = mdates.AutoDateLocator(tz="UTC", minticks=least, maxticks=most)
     for unit in (mdates.MINUTELY, mdates.SECONDLY):
         locator.intervald[unit] = [1, 2, 5, 10, 15, 30]
     formatter = mdates.ConciseDateFormatter(

@@ -203,38 +203,39 @@ def handshakes(table: pd.DataFrame, look: Look = LIGHT) -> Picture:
 
     table : time (start of a bin, or of each), latency_s, handshakes (how many; 1 where each has a row).
     """
+    if not len(table):
+        with picture(look, 1.6) as figure:
+            axes = figure.subplots()
+            axes.set_title("TCP handshake latency")
+            say(axes, "no complete TCP handshake")
+        return figure
     with picture(look, 5.0 if look.narrow else 3.4) as figure:
         left, right = figure.subplots(2, 1) if look.narrow else figure.subplots(1, 2, width_ratios=(2, 3))
         left.set_title("TCP handshake latency")
         left.set_xlabel("SYN to SYN-ACK [ms]")
         left.set_ylabel("handshakes")
         right.set_ylabel("latency [ms]")
-        times, bin_s = table["time"], 1.0
-        if len(table):
-            number = table["handshakes"].to_numpy(float)
-            ms = table["latency_s"].to_numpy(float).clip(min=1e-6) * 1e3
-            low, high = np.floor(5 * np.log10(ms.min())) / 5, np.ceil(5 * np.log10(ms.max()) + 1e-9) / 5
-            edges = 10.0 ** np.linspace(low, max(high, low + 0.2), max(round(10 * (high - low)), 2) + 1)
-            counts, _ = np.histogram(ms.clip(edges[0], edges[-1]), edges, weights=number)
-            left.stairs(counts, edges, fill=True, color=look.plain)
-            left.set_xscale("log")
-            left.set_ylim(0, 1.3 * counts.max())
-            middle, upper = quantiles(ms, number, (0.5, 0.95))
-            left.set_xlim(edges[0], edges[-1])
-            for value, words, height in ((middle, "median", 1.23), (upper, "95 %", 1.11)):
-                side = "right" if np.log(value / edges[0]) > 0.6 * np.log(edges[-1] / edges[0]) else "left"
-                left.axvline(value, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
-                left.text(value, height * counts.max(), f" {words} {value:.3g} ms ", ha=side, va="center", size=8)
-            log_ticks(left.xaxis, edges[0], edges[-1])
-            left.yaxis.set_major_formatter(FuncFormatter(count_tick))
-            left.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-            bin_s = _over_time(right, table, ms, number, look)
-        else:
-            say(left, "no complete TCP handshake")
-            say(right, "")
+        number = table["handshakes"].to_numpy(float)
+        ms = table["latency_s"].to_numpy(float).clip(min=1e-6) * 1e3
+        low, high = np.floor(5 * np.log10(ms.min())) / 5, np.ceil(5 * np.log10(ms.max()) + 1e-9) / 5
+        edges = 10.0 ** np.linspace(low, max(high, low + 0.2), max(round(10 * (high - low)), 2) + 1)
+        counts, _ = np.histogram(ms.clip(edges[0], edges[-1]), edges, weights=number)
+        left.stairs(counts, edges, fill=True, color=look.plain)
+        left.set_xscale("log")
+        left.set_ylim(0, 1.3 * counts.max())
+        middle, upper = quantiles(ms, number, (0.5, 0.95))
+        left.set_xlim(edges[0], edges[-1])
+        for value, words, height in ((middle, "median", 1.23), (upper, "95 %", 1.11)):
+            side = "right" if np.log(value / edges[0]) > 0.6 * np.log(edges[-1] / edges[0]) else "left"
+            left.axvline(value, color=look.text, linewidth=0.9, linestyle=(0, (4, 3)))
+            left.text(value, height * counts.max(), f" {words} {value:.3g} ms ", ha=side, va="center", size=8)
+        log_ticks(left.xaxis, edges[0], edges[-1])
+        left.yaxis.set_major_formatter(FuncFormatter(count_tick))
+        left.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        bin_s = _over_time(right, table, ms, number, look)
         grid(left, "y")
         grid(right, "y")
-        time_axis(right, times, bin_s)
+        time_axis(right, table["time"], bin_s)
     return figure
 
 
