@@ -92,8 +92,10 @@ def sentence(tally: Tally, table: Path, stem: str, decoder: packets.Decoder) -> 
     minutes, rest = divmod(seconds, 60)
     span = f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
     undecoded = sum(decoder.undecoded.values())
+    size = tally.wire_bytes
+    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
     left = f"; {undecoded:,} not decoded (see {stem}.json)" if undecoded else ""
-    return f"{tally.packets:,} packets ({span}, {tally.wire_bytes / 1e6:,.1f} MB) → {table}{left}"
+    return f"{tally.packets:,} packets ({span}, {amount}) → {table}{left}"
 
 
 def positive(text: str) -> int:

@@ -25,6 +25,7 @@ BLOCK_BYTES = 16 << 20  # read at one go, and
 BLOCK_PACKETS = 1 << 17  # packets passed on at one go; neither has a meaning, results never depend on them
 LONGEST_FRAME = 256 << 20  # a longer claim is damage [bytes]
 
+_STANDARD_INPUT = "standard input"
 _GIVE_ONE = "give a pcap or pcapng file (editcap converts other kinds of capture)"
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BYTE_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
@@ -75,13 +76,14 @@ class _Bytes:
     """The bytes of a capture, gunzipped if need be, and the SHA-256 of the file as it lies there."""
 
     def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self._hash, self.problem = raw, hashlib.sha256(), ""
+        self._raw, self._hash, self.problem, self.ended = raw, hashlib.sha256(), "", False
         self._waiting = self._take(4)  # read already, not passed on yet
         self._gunzip = zlib.decompressobj(31) if self._waiting[:2] == b"\x1f\x8b" else None
 
     def _take(self, size: int) -> bytes:
         piece = self._raw.read(size)
         self._hash.update(piece)
+        self.ended = self.ended or not piece
         return piece
 
     def fill(self, view: memoryview) -> int:
@@ -191,7 +193,7 @@ class FileSource:
         return self._bytes.sha256()
 
     def about(self) -> dict[str, Any]:
-        """For the manifest. Reads a file (not standard input) on to its end, for its checksum."""
+        """For the manifest. Reads a file on to its end for its checksum; standard input has one only if it ended."""
         drops = [[i.drops[slot] for i in self.interfaces] for slot in (0, 1)]
         return {
             "source": self.name,
@@ -201,7 +203,7 @@ class FileSource:
             "snap_length": self.snaplen or None,
             "kernel_drops": _sum(drops[0]),
             "interface_drops": _sum(drops[1]),
-            "sha256": self.sha256(),
+            "sha256": self.sha256() if self._bytes.ended or self.name != _STANDARD_INPUT else None,
         }
 
     def __enter__(self) -> FileSource:
@@ -402,7 +404,7 @@ def open_capture(path: Any, block_bytes: int = BLOCK_BYTES, block_packets: int =
     Raises InputError if it is missing, unreadable, empty or no capture.
     """
     if str(path) == "-":
-        return FileSource("standard input", sys.stdin.buffer, block_bytes, block_packets)
+        return FileSource(_STANDARD_INPUT, sys.stdin.buffer, block_bytes, block_packets)
     with contextlib.ExitStack() as stack:
         try:
             raw = stack.enter_context(Path(path).open("rb"))

@@ -47,7 +47,7 @@ def untouched(folder: Path) -> bool:
 def test_a_capture_becomes_a_table_and_a_manifest(run_script, tmp_path):
     (tmp_path / "x.pcap").write_bytes(capture_of(3) + b"cut")
     done = run_script("capture.py", "--read", "x.pcap")
-    assert (done.returncode, done.stdout) == (0, "3 packets (2 s, 0.0 MB) → dataset/captured_data.csv\n")
+    assert (done.returncode, done.stdout) == (0, "3 packets (2 s, 0.2 kB) → dataset/captured_data.csv\n")
     assert "the file ends inside a packet at byte 234, after packet 3" in done.stderr
     table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
     assert table.src_ip.tolist() == ["10.0.0.1"] * 3
@@ -86,6 +86,16 @@ def test_count_and_duration_limit_what_is_read(run_script, tmp_path):
     (tmp_path / "x.pcap").write_bytes(capture_of(9))
     assert run_script("capture.py", "--read", "x.pcap", "--count", 4).stdout.startswith("4 packets")
     assert run_script("capture.py", "--read", "x.pcap", "--duration", 2.5).stdout.startswith("3 packets")
+
+
+def test_a_pipe_that_does_not_end_is_left_when_the_count_is_reached(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = [sys.executable, ROOT / "capture.py", "--read", "-", "--count", "5", "-q"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        running.stdin.write(capture_of(240_000))  # a block and little more, so that writing does not wait
+        running.stdin.flush()
+        assert running.wait(60) == 0  # though nobody closed its input
+    assert json.loads((tmp_path / "dataset/captured_data.json").read_text())["sha256"] is None
 
 
 def test_a_clock_that_went_backwards_is_in_the_manifest(run_script, tmp_path):
