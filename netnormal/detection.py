@@ -30,7 +30,7 @@ class Outcome:
 
 
 class PacketVerdicts:
-    """For each packet the score of its most unusual row, and the incidents it belongs to.
+    """For each packet the score of its most unusual row, and the incident it belongs to.
 
     Bounded by 30 bytes a packet: a window of any length may still change the verdict on what an earlier one judged.
     """
@@ -72,15 +72,18 @@ class PacketVerdicts:
         A packet of an incident is anomalous and scores at least `least`, whatever its rows' scores: a named pattern
         knows what a forest trained on such traffic takes for usual.
         """
-        never = len(incident_ids)
-        worst = np.append(np.where(place < 0, never, place), never)[self._draft[: self.count]].min(axis=1)
-        anomalous = self._anomaly[: self.count] | (worst < never)
+        # What a short window saw says best which packets it was: a long one sees several incidents of a host at once.
+        incident = np.full(self.count, -1, np.int64)
+        for draft in self._draft[: self.count].T[::-1]:
+            placed = np.append(place, -1)[draft]
+            incident = np.where(placed >= 0, placed, incident)
+        anomalous = self._anomaly[: self.count] | (incident >= 0)
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": np.maximum(self._score[: self.count], np.where(worst < never, least, 0.0)),
+                "score": np.maximum(self._score[: self.count], np.where(incident >= 0, least, 0.0)),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
-                "incident_id": pd.Categorical.from_codes(np.where(worst < never, worst, -1), incident_ids),
+                "incident_id": pd.Categorical.from_codes(incident, incident_ids),
             }
         )
 
@@ -140,14 +143,14 @@ class Detection:
         findings = patterns.find(window.packets, flow_table, flow_of_packet, self._settings.patterns)
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
-        draft_of_row, draft_of_flow = self._merger.push(window.window_s, rows, findings, flow_table)
+        draft_of_row, draft_of_flow = self._merger.push(window.window_s, rows, findings, flow_table, row_of_flow)
         row_of_packet = row_of_flow[flow_of_packet]
         self._labels.judge(
             window.window_s,
             window.packets["packet"].to_numpy(),
             rows["score"].to_numpy()[row_of_packet],
             rows["anomaly"].to_numpy()[row_of_packet] == 1,
-            draft_of_flow[flow_of_packet],
+            self._merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy()),
         )
         return self._noted(rows, anomalous, draft_of_row)
 

@@ -175,9 +175,10 @@ class IncidentMerger:
         A long window's flow may have begun long before what was found in it, as ARP between two victims.
         """
         draft = draft_of_flow[flow_of_packet]
-        start = np.array([d.start for d in self._drafts] + [0], np.int64)
-        end = np.array([d.end for d in self._drafts] + [0], np.int64)
-        return np.where((draft >= 0) & (start[draft] <= time) & (time <= end[draft]), draft, -1)
+        used, at = np.unique(draft, return_inverse=True)
+        spans = [(self._drafts[number].start, self._drafts[number].end) if number >= 0 else (1, 0) for number in used]
+        start, end = np.array(spans, np.int64).reshape(-1, 2)[at].T
+        return np.where((start <= time) & (time <= end), draft, -1)
 
     def flush(self) -> tuple[pd.DataFrame, np.ndarray]:
         """The incidents so far, worst first (a table of tables.INCIDENTS), and for each draft its row there (int64)."""

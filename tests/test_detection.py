@@ -40,17 +40,17 @@ def test_rows_come_a_window_at_a_time_however_the_file_was_cut(cuts, per_window)
     ]
 
 
-def test_a_packet_has_its_highest_score_and_its_worst_incident():
+def test_a_packet_has_its_highest_score_and_the_incident_of_its_shortest_window():
     verdicts = PacketVerdicts((10, 60))
     verdicts.add(np.array([1, 2, 5]))
     verdicts.add(np.array([6]))
     # drafts 0 and 1 became the third and the first incident, draft 2 none
     verdicts.judge(10, np.array([1, 2, 5]), np.array([0.1, 0.9, 0.2]), np.array([0, 1, 0], bool), np.array([-1, 0, 2]))
-    verdicts.judge(60, np.array([2, 5, 6]), np.array([0.5, 0.4, 0.3]), np.array([0, 0, 0], bool), np.array([1, -1, 0]))
+    verdicts.judge(60, np.array([2, 5, 6]), np.array([0.5, 0.4, 0.3]), np.array([0, 0, 0], bool), np.array([1, -1, 1]))
     table = verdicts.table(np.array([2, 0, -1]), pd.Index(["I0003", "I0002", "I0001"]), least=0.7)
     assert table["packet"].tolist() == [1, 2, 5, 6]
     assert table["score"].tolist() == [0.1, 0.9, 0.4, 0.7]
-    assert table["incident_id"].astype(object).fillna("").tolist() == ["", "I0003", "", "I0001"]
+    assert table["incident_id"].astype(object).fillna("").tolist() == ["", "I0001", "", "I0003"]
     assert table["label"].tolist() == ["normal", "anomalous", "normal", "anomalous"]
 
 

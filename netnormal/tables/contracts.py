@@ -100,7 +100,7 @@ LABELLED_PACKETS = Schema(
         Column("packet", "int", "as in captured_data.csv", low=1),
         Column("score", "float", "highest score of its rows; in an incident at least an anomaly's", low=0, high=1),
         Column("label", "text", "normal or anomalous"),
-        Column("incident_id", "text", "the worst incident that the packet belongs to", empty="none"),
+        Column("incident_id", "text", "its incident; of several that of the shortest window", empty="none"),
     ),
 )
 
