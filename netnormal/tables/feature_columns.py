@@ -37,7 +37,6 @@ _LAKHINA = "Lakhina, Crovella, Diot: Mining Anomalies Using Traffic Feature Dist
 _JUNG = "Jung, Paxson, Berger, Balakrishnan: Fast Portscan Detection Using Sequential Hypothesis Testing, S&P 2004"
 _KDD = "Lee, Stolfo: A Framework for Constructing Features and Models for Intrusion Detection Systems, TISSEC 2000"
 _MOORE = "Moore, Zuev, Crogan: Discriminators for Use in Flow-Based Classification, RR-05-13, Queen Mary 2005"
-_GU = "Gu, Porras, Yegneswaran, Fong, Lee: BotHunter, USENIX Security 2007"
 _RFC_9293 = "RFC 9293 (TCP)"
 _RFC_4732 = "RFC 4732 (denial-of-service considerations)"
 _RFC_4987 = "RFC 4987 (SYN flooding)"
@@ -45,7 +44,9 @@ _RFC_792 = "RFC 792, RFC 4443 (ICMP)"
 _RFC_5103 = "RFC 5103 (biflows)"
 _BILGE = "Bilge, Kirda, Kruegel, Balduzzi: EXPOSURE: Finding Malicious Domains Using Passive DNS Analysis, NDSS 2011"
 _BORN = "Born, Gustafson: Detecting DNS Tunnels Using Character Frequency Analysis, 2010"
-_BECON = "Hubballi, Goyal: FlowSummary: Summarizing Network Flows for Communication Periodicity Detection, PReMI 2013"
+_HUBBALLI = (
+    "Hubballi, Goyal: FlowSummary: Summarizing Network Flows for Communication Periodicity Detection, PReMI 2013"
+)
 _SHANNON = "Shannon: A Mathematical Theory of Communication, 1948"
 _CAMBIASO = "Cambiaso, Papaleo, Aiello: Taxonomy of Slow DoS Attacks to Web Applications, SNDS 2012"
 
@@ -179,7 +180,7 @@ FEATURE_COLUMNS: tuple[Feature, ...] = (
         "upper 95 % confidence bound; a call is a packet by the source after at least 1 s of silence. 1 is a clock, "
         "0.5 or less chance",
         "malware calls home by a timer",
-        _BECON,
+        _HUBBALLI,
         empty="fewer than 4 calls",
     ),
     _feature(
