@@ -117,11 +117,11 @@ class Detection:
         """
         self._statistics.add(packets)
         self._labels.add(packets["packet"].to_numpy())
-        return [self._judge(window) for window in self._windower.push(packets)]
+        return self._judge_all(self._windower.push(packets))
 
     def flush(self) -> list[pd.DataFrame]:
         """The packets are over: judges the windows still open. Raises ValueError as `push` does."""
-        judged = [self._judge(window) for window in self._windower.flush()]
+        judged = self._judge_all(self._windower.flush())
         if self._stored is not None and next(self._stored, None) is not None:
             raise ValueError("it has rows beyond the last packet")
         return judged
@@ -132,8 +132,11 @@ class Detection:
         draft_of_row, _ = self._merger.push(int(rows["window_s"].iloc[0]), rows, [])
         return self._noted(rows, anomalous, draft_of_row)
 
-    def _judge(self, window: features.Window) -> pd.DataFrame:
-        rows = features.window_features(window) if self._stored is None else next(self._stored, None)
+    def _judge_all(self, windows: list[features.Window]) -> list[pd.DataFrame]:
+        rows = self._stored if self._stored is not None else rows_by_window([features.features_of(windows)])
+        return [self._judge(window, next(rows, None)) for window in windows]
+
+    def _judge(self, window: features.Window, rows: pd.DataFrame | None) -> pd.DataFrame:
         flow_table, flow_of_packet = flows.flows(window.packets)
         keys, row_of_flow = flows.conversations(flow_table)
         if rows is None or not _is_of(rows, keys, window):

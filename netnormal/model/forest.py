@@ -24,14 +24,15 @@ def extended(rows: np.ndarray, share: float, reach: float, seed: int) -> np.ndar
     """Rows for training: the given ones and `share` as many copies with some values pushed beyond the range seen.
 
     A forest cannot tell a value far outside its training range from one just outside: nothing ever splits there. In
-    each copy up to three columns get a value drawn between the column's maximum and `reach` times it.
+    each copy up to three columns get a value drawn between the column's maximum and `reach` times it. A column that
+    never strays in the rows, such as the count of NULL scans, is taken to reach 1: without a split it never counts.
     """
     n = round(share * len(rows))
     if not n:
         return rows
     random = np.random.default_rng(seed)
     copies = rows[random.integers(0, len(rows), n)].copy()
-    most = rows.max(axis=0)
+    most = np.maximum(rows.max(axis=0), 1)
     for _ in range(3):
         chosen = np.flatnonzero(random.random(n) < 0.67)
         column = random.integers(0, rows.shape[1], chosen.size)
