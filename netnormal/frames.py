@@ -440,18 +440,36 @@ def limited(blocks: Iterable[Frames], count: int | None, duration_s: float | Non
 # ---------------------------------------------------------------- writing
 
 
+def whole_bytes(path: Any) -> int:
+    """Bytes of a pcap file up to the end of its last whole packet; 0 if not even the file header is whole."""
+    end = 24
+    try:
+        with open_capture(path) as source:
+            for block in source:
+                end += len(block) * source._header + int(block.captured.sum())
+            return end if source.kind == "pcap" else Path(path).stat().st_size
+    except InputError:  # nothing whole: perhaps the file header is
+        return 24 if Path(path).stat().st_size >= 24 else 0
+
+
 class PcapWriter:
-    """A nanosecond pcap file, little endian: `append` blocks of frames of its link type. A context manager."""
+    """A nanosecond pcap file, little endian: `append` blocks of frames of its link type. A context manager.
+
+    What `append` has taken is in the file: nothing waits. size: bytes so far.
+    """
 
     def __init__(self, path: Any, link_type: int, snaplen: int) -> None:
-        self.link_type, self.packets = link_type, 0
-        self._stream = Path(path).open("wb")  # noqa: SIM115 - closed by close()
+        self.link_type, self.packets, self.size = link_type, 0, 0
+        self._stream = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by close()
         self._hash = hashlib.sha256()
         self._write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type))
 
     def _write(self, piece: bytes | memoryview) -> None:
-        self._stream.write(piece)
+        left = memoryview(piece)
+        while left:  # a full disk takes a part, and then refuses
+            left = left[self._stream.write(left) :]
         self._hash.update(piece)
+        self.size += len(piece)
 
     def sha256(self) -> str:
         """Of what was written so far."""
@@ -465,9 +483,6 @@ class PcapWriter:
         kernels.pack_pcap(frames.data, frames.offset, frames.captured, frames.length, frames.time, room)
         self._write(room.data)
         self.packets += len(frames)
-
-    def flush(self) -> None:
-        self._stream.flush()
 
     def close(self) -> None:
         self._stream.close()

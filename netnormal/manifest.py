@@ -6,9 +6,12 @@ import platform
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 import netnormal
 from netnormal import tables
 from netnormal.frames import Frames
+from netnormal.kernels.frames import repeats
 
 _LIBRARIES = ("numba", "numpy", "pandas", "pyarrow", "scapy")
 _LINK_TYPES = {
@@ -45,9 +48,16 @@ def link_type_name(link_type: int) -> str:
 
 
 class Tally:
-    """Counts over the blocks of one capture: packets, bytes, when, and whether its clock went backwards."""
+    """Counts over the blocks of one capture: packets, bytes, when, whether its clock went backwards, and duplicates.
 
-    def __init__(self) -> None:
+    longest_frame: bytes of the longest that belongs on the wire; None: not known. Longer ones are the work of an
+    adapter that joins what it receives, and splits what it sends (offloading).
+    """
+
+    def __init__(self, longest_frame: int | None = None) -> None:
+        self._longest = longest_frame
+        self.duplicates = self.oversized = 0
+        self._recent = np.zeros((2, 4), np.int64)  # hash and time of the latest frames
         self.packets = self.wire_bytes = self.captured_bytes = 0
         self.start = self.end = 0
         self.backward_steps = self.largest_backward_step_ns = 0
@@ -65,6 +75,11 @@ class Tally:
         self.start = int(time.min()) if self._last is None else min(self.start, int(time.min()))
         self.end = int(time.max()) if self._last is None else max(self.end, int(time.max()))
         self._last = int(time[-1])
+        self.duplicates += repeats(
+            frames.data, frames.offset, frames.captured, frames.length, time, self._recent[0], self._recent[1]
+        )
+        if self._longest is not None:
+            self.oversized += int((frames.length > self._longest).sum())
         self.packets += len(frames)
         self.wire_bytes += int(frames.length.sum())
         self.captured_bytes += int(frames.captured.sum())
@@ -86,6 +101,8 @@ class Tally:
                 "backward_steps": self.backward_steps,
                 "largest_backward_step_s": self.largest_backward_step_ns / 1e9,
             },
+            "duplicate_packets": self.duplicates,
+            "oversized_packets": None if self._longest is None else self.oversized,
             "problems": problems,
             "versions": {"netnormal": netnormal.__version__, "python": platform.python_version()}
             | {name: metadata.version(name) for name in _LIBRARIES},

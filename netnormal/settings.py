@@ -23,9 +23,13 @@ def _check(right: bool, name: str, value: object, must: str) -> None:
 @dataclass(frozen=True)
 class Capture:
     snaplen: int
+    buffer_mb: int
+    drop_share: float
 
     def __post_init__(self) -> None:
         _check(64 <= self.snaplen <= 262_144, "snaplen", self.snaplen, "from 64 to 262144 bytes")
+        _check(4 <= self.buffer_mb <= 4096, "buffer_mb", self.buffer_mb, "from 4 to 4096")
+        _check(0 <= self.drop_share < 1, "drop_share", self.drop_share, "from 0 to less than 1")
 
 
 @dataclass(frozen=True)

@@ -218,9 +218,11 @@ class _Sums:
         if self.largest_backward_step >= SECOND:
             back = self.largest_backward_step / SECOND
             reasons.append(f"the clock went back {self.backward_steps:,} times, by up to {back:,.3g} s")
+        bearable = manifest.get("drop_share_limit") or 0.0
         for name, words in (("kernel_drops", "the kernel"), ("interface_drops", "the interface")):
-            if lost[name]:
-                reasons.append(f"{words} lost {lost[name]:,} packets, which nobody has seen")
+            count = lost[name] or 0
+            if count > bearable * (count + (manifest.get("packets") or self.packets)):
+                reasons.append(f"{words} lost {count:,} packets, which nobody has seen")
         reasons += [str(problem) for problem in manifest.get("problems", [])]
         if not self.packets:
             reasons.append("the capture has no packets")

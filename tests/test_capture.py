@@ -300,8 +300,8 @@ def test_an_interface_that_goes_away_ends_the_capture_with_what_there_was(netns,
     time.sleep(1)
     subprocess.run(["ip", "-n", netns, "link", "set", "v1", "down"], check=True)
     code, said = running.end()
-    assert (code, said.split(" (")[0]) == (0, "1 packets")
-    assert "interface v1 went down" in running.error.read_text()
+    assert (code, said.split(" (")[0]) == (1, "1 packets")
+    assert "capture.py: interface v1: went down while capturing: what came before is kept" in running.error.read_text()
 
 
 @pytest.mark.root
@@ -311,7 +311,8 @@ def test_an_interface_that_goes_away_ends_the_capture_with_what_there_was(netns,
     [
         (["--interface", "v1", "--filter", "udp prot 9"], "capture.py: --filter 'udp prot 9': "),
         (["--interface", "nope"], "capture.py: interface nope: does not exist: the interfaces are lo, v"),
-        ([], "capture.py: default route: there is none: name one with --interface: "),
+        (["--interface", "v1", "--interface", "any"], "capture.py: --interface any: has all interfaces already"),
+        (["--interface", "v1", "--user", "no-such-user"], "capture.py: --user no-such-user: there is no such user"),
     ],
 )
 def test_a_live_capture_that_cannot_start_says_so_and_replaces_nothing(netns, tmp_path, earlier, arguments, words):

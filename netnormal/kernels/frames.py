@@ -158,3 +158,28 @@ def pack_pcap(data, offset, captured, length, time, into):
         for byte in range(captured[i]):
             into[at + byte] = data[offset[i] + byte]
         at += captured[i]
+
+
+@njit(cache=True, nogil=True)
+def repeats(data, offset, captured, length, time, hashes, times):
+    """How many frames are the same as one shortly before (1 ms at most): in length and the first 96 bytes.
+
+    Those hold the checksums, which depend on the rest.
+
+    hashes, times: int64, of the latest frames, kept from block to block; compares with as many frames as they have.
+    FNV-1a: that different frames have the same 64 bits is less likely than a fault of the memory.
+    """
+    found = 0
+    for i in range(offset.size):
+        mark = np.uint64(0xCBF29CE484222325) ^ np.uint64(length[i])
+        for at in range(offset[i], offset[i] + min(captured[i], 96)):
+            mark = (mark ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
+        value = np.int64(mark)
+        for k in range(hashes.size):
+            if hashes[k] == value and abs(time[i] - times[k]) <= 1_000_000:
+                found += 1
+                break
+        for k in range(hashes.size - 1, 0, -1):
+            hashes[k], times[k] = hashes[k - 1], times[k - 1]
+        hashes[0], times[0] = value, time[i]
+    return found
