@@ -59,6 +59,7 @@ def prepare() -> None:
     statistics = traffic.TrafficStatistics()
     statistics.add(packets.Decoder().decode(block))
     statistics.summary()
+    Tally().manifest({}, {}, [])  # loads what it needs while we may still read it, too
 
 
 # ---------------------------------------------------------------- what lies there from before

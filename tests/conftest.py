@@ -37,6 +37,15 @@ def sample() -> Path:
 
 
 @pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """Results of an earlier run, which a failing run must leave alone."""
+    (tmp_path / "dataset").mkdir()
+    for name in ("captured_data.csv", "captured_data.json", "captured_data.pcap"):
+        (tmp_path / "dataset" / name).write_text("earlier")
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
 def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_script("detect.py", "--input", x)` runs the stage in `tmp_path` (or `cwd`), which gets our params.yaml.
 

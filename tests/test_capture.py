@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +15,7 @@ from pathlib import Path
 import pytest
 import reference_decode as make
 
-from netnormal import frames, inputs, tables
+from netnormal import inputs, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAME = bytes.fromhex("02000000000b02000000000a0800") + bytes.fromhex(
@@ -27,15 +25,6 @@ FRAME = bytes.fromhex("02000000000b02000000000a0800") + bytes.fromhex(
 
 def capture_of(count: int) -> bytes:
     return make.pcap([FRAME] * count)
-
-
-@pytest.fixture
-def earlier(tmp_path):
-    """Results of an earlier run, which a failing run must leave alone."""
-    (tmp_path / "dataset").mkdir()
-    for name in ("captured_data.csv", "captured_data.json", "captured_data.pcap"):
-        (tmp_path / "dataset" / name).write_text("earlier")
-    return tmp_path / "dataset"
 
 
 def untouched(folder: Path) -> bool:
@@ -185,156 +174,3 @@ def wait_for(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
-
-
-# ---------------------------------------------------------------- live
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="needs root on Linux")
-live = [pytest.mark.root, needs_root]
-
-
-def enter(namespace: str, *command: object) -> list[str]:
-    return ["ip", "netns", "exec", namespace, *map(str, command)]
-
-
-@pytest.fixture
-def netns():
-    """A network namespace with a pair of interfaces, v0 and v1; gone afterwards."""
-    if not shutil.which("ip"):
-        pytest.skip("iproute2 is not installed")
-    name = f"nn{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up", "link set lo up"):
-            subprocess.run(["ip", "-n", name, *words.split()], check=True)
-        yield name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=True)
-
-
-class Running:
-    """capture.py in a namespace; `send` puts frames onto v0 once it listens."""
-
-    def __init__(self, namespace: str, folder: Path, *arguments: object) -> None:
-        shutil.copy(ROOT / "params.yaml", folder)
-        self.namespace, self.error = namespace, folder / "stderr"
-        command = enter(namespace, sys.executable, ROOT / "capture.py", *arguments)
-        with self.error.open("wb") as stderr:
-            self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        wait_for(lambda: "listening" in self.error.read_text() or self.process.poll() is not None)
-
-    def send(self, *raw: bytes, interface: str = "v0") -> None:
-        script = "import socket, sys; s = socket.socket(17, 3); s.bind((sys.argv[1], 0))\n"
-        script += "for word in sys.argv[2:]: s.send(bytes.fromhex(word))"
-        words = [frame.hex() for frame in raw]
-        subprocess.run(enter(self.namespace, sys.executable, "-c", script, interface, *words), check=True, timeout=60)
-
-    def end(self, number: int | None = None) -> tuple[int, str]:
-        if number:
-            self.process.send_signal(number)
-        return self.process.wait(60), self.process.stdout.read() if self.process.stdout else ""
-
-
-def udp(payload: bytes, port: int = 9) -> bytes:
-    from scapy.layers.inet import IP, UDP
-    from scapy.layers.l2 import Ether
-
-    return bytes(
-        Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b") / IP(dst="10.0.0.2") / UDP(dport=port) / payload
-    )
-
-
-@pytest.mark.root
-@needs_root
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_live_capture_ends_cleanly_and_its_files_are_whole(netns, tmp_path, number):
-    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp port 9")
-    running.send(*[udp(bytes([i])) for i in range(7)], udp(b"other", port=10))
-    time.sleep(1)
-    code, said = running.end(number)
-    assert code == 0
-    assert said.startswith("7 packets (")
-    table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
-    assert table.dst_port.tolist() == [9] * 7
-    assert abs(table.time.iloc[0] / 1e9 - time.time()) < 60
-    pcap = tmp_path / "dataset/captured_data.pcap"
-    with frames.open_capture(pcap) as source:
-        assert (sum(len(block) for block in source), source.problems) == (7, [])
-    manifest = json.loads((tmp_path / "dataset/captured_data.json").read_text())
-    assert manifest["sha256"] == hashlib.sha256(pcap.read_bytes()).hexdigest()
-    assert (manifest["filter"], manifest["kernel_drops"], manifest["interface_drops"]) == ("udp port 9", 0, 0)
-    assert make.csv_of(list(inputs.packet_blocks(pcap))) == (tmp_path / "dataset/captured_data.csv").read_bytes()
-
-
-@pytest.mark.root
-@needs_root
-def test_count_ends_a_live_capture_and_no_pcap_keeps_none(netns, tmp_path):
-    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp", "--count", 3, "--no-pcap")
-    running.send(*[udp(b"x")] * 5)
-    code, said = running.end()
-    assert (code, said.split(" (")[0]) == (0, "3 packets")
-    assert sorted(p.name for p in (tmp_path / "dataset").iterdir()) == ["captured_data.csv", "captured_data.json"]
-
-
-@pytest.mark.root
-@needs_root
-def test_loopback_is_seen_once_and_vlan_tags_survive(netns, tmp_path):
-    running = Running(
-        netns, tmp_path, "--interface", "lo", "--interface", "v1", "--filter", "udp or vlan", "--count", 3
-    )
-    script = "import socket; s = socket.socket(2, 2); [s.sendto(b'x', ('127.0.0.1', 9)) for _ in range(2)]"
-    subprocess.run(enter(netns, sys.executable, "-c", script), check=True, timeout=60)
-    tagged = udp(b"tagged")
-    running.send(tagged[:12] + bytes.fromhex("8100002a") + tagged[12:])
-    assert running.end()[0] == 0
-    table = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
-    assert sorted(table.vlan.tolist()) == [-1, -1, 42]
-
-
-@pytest.mark.root
-@needs_root
-def test_an_interface_that_goes_away_ends_the_capture_with_what_there_was(netns, tmp_path):
-    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp")
-    running.send(udp(b"x"))
-    time.sleep(1)
-    subprocess.run(["ip", "-n", netns, "link", "set", "v1", "down"], check=True)
-    code, said = running.end()
-    assert (code, said.split(" (")[0]) == (1, "1 packets")
-    assert "capture.py: interface v1: went down while capturing: what came before is kept" in running.error.read_text()
-
-
-@pytest.mark.root
-@needs_root
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--interface", "v1", "--filter", "udp prot 9"], "capture.py: --filter 'udp prot 9': "),
-        (["--interface", "nope"], "capture.py: interface nope: does not exist: the interfaces are lo, v"),
-        (["--interface", "v1", "--interface", "any"], "capture.py: --interface any: has all interfaces already"),
-        (["--interface", "v1", "--user", "no-such-user"], "capture.py: --user no-such-user: there is no such user"),
-    ],
-)
-def test_a_live_capture_that_cannot_start_says_so_and_replaces_nothing(netns, tmp_path, earlier, arguments, words):
-    running = Running(netns, tmp_path, *arguments)
-    assert running.end() == (1, "")
-    error = running.error.read_text()
-    assert error.startswith(words)
-    assert error.count("\n") == 1
-    assert untouched(earlier)
-
-
-@pytest.mark.root
-@needs_root
-@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not installed")
-def test_without_the_right_to_capture_the_command_to_run_is_said(netns, tmp_path, earlier):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    command = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", sys.executable, ROOT / "capture.py"]
-    command += ["--interface", "v1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    if "does not exist" in done.stderr:  # the namespace is not ours
-        command[-1] = socket.if_nameindex()[0][1]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
-    assert "capturing needs more rights: run sudo " in done.stderr
-    assert untouched(earlier)

@@ -6,7 +6,9 @@ Sources: packet(7), Documentation/networking/packet_mmap of the Linux kernel, li
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
+import os
 import socket
 import struct
 
@@ -86,9 +88,7 @@ class Ring:
         try:
             if not self._cooked:
                 interfaces.promiscuous(self._socket, self._index)
-                self._socket.bind((self.name, _ALL))
-            else:
-                self._socket.bind(("", _ALL))
+            _bind(self._socket, self._index)
         except OSError as error:
             raise InputError(
                 f"interface {self.name}", f"cannot be listened on ({error.strerror})", "choose another"
@@ -147,3 +147,11 @@ class Ring:
 
     def close(self) -> None:
         self._socket.close()  # the kernel keeps the memory until the map goes
+
+
+def _bind(sock: socket.socket, index: int) -> None:
+    """bind(2) to all protocols of an interface; Python's own has no way to say all interfaces, index 0."""
+    address = struct.pack("=H2si12x", socket.AF_PACKET, struct.pack("!H", _ALL), index)
+    if ctypes.CDLL(None, use_errno=True).bind(sock.fileno(), address, len(address)):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
