@@ -66,6 +66,10 @@ class PacketVerdicts:
         self._anomaly[at] |= anomaly
         self._draft[at, self._column[window_s]] = draft
 
+    @property
+    def scores(self) -> np.ndarray:
+        return self._score[: self.count]
+
     def table(self, place: np.ndarray, incident_ids: pd.Index, least: float) -> pd.DataFrame:
         """A table of tables.LABELLED_PACKETS; `place` and the order of `incident_ids` are IncidentMerger.flush's.
 
@@ -81,7 +85,7 @@ class PacketVerdicts:
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": np.maximum(self._score[: self.count], np.where(incident >= 0, least, 0.0)),
+                "score": np.maximum(self.scores, np.where(incident >= 0, least, 0.0)),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
                 "incident_id": pd.Categorical.from_codes(incident, incident_ids),
             }
@@ -131,6 +135,11 @@ class Detection:
         rows, anomalous = self._scored(rows)
         draft_of_row, _ = self._merger.push(int(rows["window_s"].iloc[0]), rows, [])
         return self._noted(rows, anomalous, draft_of_row)
+
+    @property
+    def row_scores(self) -> np.ndarray:
+        """Of each packet so far the highest score of its rows, which is the forest's verdict without the patterns'."""
+        return self._labels.scores
 
     def _judge_all(self, windows: list[features.Window]) -> list[pd.DataFrame]:
         rows = self._stored if self._stored is not None else rows_by_window([features.features_of(windows)])

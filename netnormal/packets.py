@@ -205,10 +205,14 @@ def _spelt(
     return _coded(codes, words.dictionary.to_pylist())
 
 
+_ETHERNET = 1  # LINKTYPE_ETHERNET
+
+
 def prepare() -> None:
     """Compile the kernels now, rather than while packets wait in a live socket."""
-    none = np.zeros(0, np.int64)
+    none, one = np.zeros(0, np.int64), np.zeros(1, np.int64)
     Decoder().decode(Frames(np.zeros(0, np.uint8), none, none, none, none, none.astype(np.int32)))
+    Decoder().decode(Frames(np.zeros(0, np.uint8), one, one, one, one, one.astype(np.int32)))
 
 
 class Decoder:
@@ -230,7 +234,12 @@ class Decoder:
             raise ValueError("a frame lies outside the data of its block")
         o = np.full((k.FIELDS, n), -1, np.int64)
         address = np.zeros((2, n, 17), np.uint8)
-        k.decode(data, frames.offset, frames.captured, frames.length, frames.link_type, o, address)
+        kind, begin = np.full((2, n), -1, np.int64)
+        if (frames.link_type == _ETHERNET).all():
+            k.ethernet(data, frames.offset, frames.captured, o, kind, begin)
+        else:
+            k.links(data, frames.offset, frames.captured, frames.link_type, o, kind, begin)
+        k.decode(data, frames.offset, frames.captured, frames.length, o, address, kind, begin)
 
         rows = np.flatnonzero(o[k.DNS_AT] >= 0)
         kind, rcode, at, size = np.full((4, len(rows)), -1, np.int64)

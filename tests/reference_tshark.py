@@ -165,7 +165,7 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     for name in words.columns.intersection(theirs.columns):
         a, b = words.loc[both, name], theirs.loc[both, name].fillna("")
         if name in ("dns_query", "server_name"):  # tshark writes bytes that are no text as it can
-            a, b = (side.str.lower().str.replace(r"[^\x00-\x7f]+", "?", regex=True) for side in (a, b))
+            a, b = (side.str.lower().str.replace(r"([^\x00-\x7f]|\\u[0-9a-f]{4})+", "?", regex=True) for side in (a, b))
         have = (a != "") & (b != "")
         counts[name] = {
             "agree": int((have & (a == b)).sum()),

@@ -158,7 +158,12 @@ def test_impossible_limits_are_refused_by_the_command_line(run_script, arguments
 def test_an_interrupted_read_replaces_nothing(tmp_path, earlier, number):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     command = [sys.executable, ROOT / "capture.py", "--read", "-"]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False) as running:
+
+    def heed_interrupts() -> None:  # pytest's own workers ignore them, and what they start inherits that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heed_interrupts, **pipes) as running:  # noqa: PLW1509
         running.stdin.write(capture_of(300_000))  # more than one block
         running.stdin.flush()
         wait_for(lambda: any(p.name.endswith(".part") for p in earlier.iterdir()) or running.poll() is not None)

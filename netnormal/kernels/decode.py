@@ -229,6 +229,16 @@ def _wlan(d, begin, end, o, i, link):
 
 
 @njit(cache=True, nogil=True)
+def _ethernet(d, at, end, o, i):
+    """As _link, for Ethernet."""
+    if end - at < 14:
+        o[UNDECODED, i] = SHORT_LINK
+        return _DONE, at
+    o[DST_MAC, i], o[SRC_MAC, i] = _mac(d, at), _mac(d, at + 6)
+    return _u16(d, at + 12), at + 14
+
+
+@njit(cache=True, nogil=True)
 def _link(d, at, end, o, i, link):
     """Read the link header; return what comes next (an EtherType or a _NEXT) and where, or _DONE."""
     if link in (149, 258) and end - at >= 12 and _u32_little(d, at + 4) == 1:  # PKTAP: the true link type is inside
@@ -236,10 +246,10 @@ def _link(d, at, end, o, i, link):
         if 12 <= header <= end - at:
             link = _u32_little(d, at + 8)
             at += header
-    need = 0
     if link == 1:
-        need = 14
-    elif link in (0, 108, 50, 104):
+        return _ethernet(d, at, end, o, i)
+    need = 0
+    if link in (0, 108, 50, 104):
         need = 4
     elif link in (9, 51):
         need = 2
@@ -254,9 +264,6 @@ def _link(d, at, end, o, i, link):
     if end - at < need:
         o[UNDECODED, i] = SHORT_LINK
         return _DONE, at
-    if link == 1:
-        o[DST_MAC, i], o[SRC_MAC, i] = _mac(d, at), _mac(d, at + 6)
-        return _u16(d, at + 12), at + 14
     if link in (12, 14, 101, 228, 229):
         return _IP_NEXT, at
     if link in (0, 108):
@@ -301,6 +308,20 @@ def _link(d, at, end, o, i, link):
         return _wlan(d, at, end, o, i, link)
     o[UNDECODED, i] = BAD_LINK_TYPE + 256 * link
     return _DONE, at
+
+
+@njit(cache=True, nogil=True)
+def ethernet(d, offset, captured, o, kind, begin):
+    """`links` for frames that are all Ethernet: most captures need no other link type compiled."""
+    for i in range(offset.size):
+        kind[i], begin[i] = _ethernet(d, offset[i], offset[i] + captured[i], o, i)
+
+
+@njit(cache=True, nogil=True)
+def links(d, offset, captured, link_type, o, kind, begin):
+    """Read the link header of every frame into o; what comes next into kind, and where that begins into begin."""
+    for i in range(offset.size):
+        kind[i], begin[i] = _link(d, offset[i], offset[i] + captured[i], o, i, link_type[i])
 
 
 # ---------------------------------------------------------------- between link and network layer
@@ -597,16 +618,17 @@ def _transport(d, at, end, o, i, size, protocol):
 
 
 @njit(cache=True, nogil=True)
-def decode(d, offset, captured, length, link_type, o, address):
-    """Decode every frame d[offset : offset + captured], which must lie within d.
+def decode(d, offset, captured, length, o, address, kinds, begin):
+    """Decode what is above the link header of every frame d[offset : offset + captured], which must lie within d.
 
+    kinds, begin: what `ethernet` or `links` found.
     o: int64[FIELDS, n], all -1 at first. address: uint8[2, n, 17], all 0: source and destination as family (4, 6; 0 for
     none) and up to 16 bytes.
     """
     for i in range(offset.size):
-        at, end = offset[i], offset[i] + captured[i]
+        end = offset[i] + captured[i]
         wire = offset[i] + max(length[i], captured[i])
-        kind, at = _link(d, at, end, o, i, link_type[i])
+        kind, at = kinds[i], begin[i]
         if kind == _DONE:
             continue
         kind, at, end, wire = _between(d, at, end, wire, o, i, kind)

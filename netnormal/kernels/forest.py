@@ -26,9 +26,9 @@ def mean_depths(rows, roots, left, right, feature, threshold, expected):
 def depth_contributions(rows, roots, left, right, feature, threshold, expected):
     """How much each feature shortened each row's mean path, in splits; float64 (n, features).
 
-    A split moves the path length to be expected from `expected[node]` to `expected[child]`; the difference belongs to the
-    feature it asked for. So a row's contributions sum to the forest's mean root expectation less the row's mean path
-    length, exactly (Saabas 2014, for path lengths).
+    A split moves the path length to be expected from `expected[node]` to `expected[child]`; the difference belongs to
+    the feature it asked for. So a row's contributions sum to the forest's mean root expectation less the row's mean
+    path length, exactly (Saabas 2014, for path lengths).
     """
     given = np.zeros(rows.shape)
     for root in roots:
