@@ -89,7 +89,7 @@ def listen(args: argparse.Namespace, table: Path) -> str:
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
     with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as source:
         source.prepare()
-        recorder.prepare()
+        recorder.prepare(source.link_types[0])
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
         _, found = recorder.put_away(table)
         if found:

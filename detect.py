@@ -1,7 +1,8 @@
 """Stage 3: features and model → what is not normal, and why.
 
 Reads   dataset/features.csv             (docs/schemas.md#features), with the packets behind it, --capture;
-        or, by --input, a new capture    captured CSV, features CSV, pcap or pcapng, gzipped or not: it finds out which
+        or, by --input, a new capture    captured CSV, features CSV, pcap or pcapng, gzipped or not, or a folder of
+                                         captures: it finds out which
         models/isolation_forest.pkl
 Writes  results/scores.csv               every conversation and window with its score
         results/anomalies.csv            those at or over the threshold, with reasons in words
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from netnormal import detection, frames, inputs, model, stage, tables, threats, traffic, verdict
 
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> str:
             raise tables.InputError(args.input, f"does not fit {packets}: {error}", remedy) from error
         if not scores.rows:
             raise tables.InputError(args.input, "has no packets", "capture some traffic first")
-        found = judge.finish(_manifest(packets) if packets else {})
+        found = judge.finish(inputs.manifest(packets) if packets else {})
         tables.write(output / "anomalies.csv", tables.ANOMALIES, found.anomalies)
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
@@ -56,7 +56,9 @@ def main(args: argparse.Namespace) -> str:
 
 
 def _is_packets(path: str) -> bool:
-    return frames.is_capture(path) or tables.identify(path, [tables.FEATURES, tables.PACKETS]) is tables.PACKETS
+    if Path(path).is_dir() or frames.is_capture(path):
+        return True
+    return tables.identify(path, [tables.FEATURES, tables.PACKETS]) is tables.PACKETS
 
 
 def _packets_behind(args: argparse.Namespace) -> str | None:
@@ -75,12 +77,6 @@ def _threats(args: argparse.Namespace, packets: str | None) -> threats.ThreatLis
     if busiest and packets:
         listed.add_addresses(traffic.top_talkers(inputs.packet_blocks(packets), busiest), "top_talkers in params.yaml")
     return listed
-
-
-def _manifest(packets: str) -> dict[str, Any]:
-    """What capture.py wrote beside the packet CSV, if it did: what the kernel dropped, how the clock behaved."""
-    path = Path(packets.removesuffix(".gz")).with_suffix(".json")
-    return tables.read_json(path, "write it again with  python capture.py") if path.exists() else {}
 
 
 def arguments() -> argparse.ArgumentParser:

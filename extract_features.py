@@ -1,6 +1,6 @@
 """Stage 1: packet table → feature table.
 
-Reads   dataset/captured_data.csv   (docs/schemas.md#captured_data), or a capture file directly
+Reads   dataset/captured_data.csv   (docs/schemas.md#captured_data), a capture file, or a folder of them
 Writes  dataset/features.csv        (docs/schemas.md#features), one row per conversation and window
 """
 
@@ -27,7 +27,7 @@ if __name__ == "__main__":
         "--input",
         default="dataset/captured_data.csv",
         metavar="FILE",
-        help="packet table (.csv, .csv.gz), or a capture file (.pcap, .pcapng, .gz) (default: %(default)s)",
+        help="packet table (.csv), capture file (.pcap, .pcapng), .gz of them, or a folder (default: %(default)s)",
     )
     parser.add_argument(
         "--output", default="dataset/features.csv", metavar="FILE", help="feature table (default: %(default)s)"

@@ -46,15 +46,15 @@ class Plan:
         return self.table.with_suffix(kind)
 
 
-def prepare() -> None:
+def prepare(link_type: int) -> None:
     """Compile all kernels now, rather than while packets wait, and as who may write beside them."""
     frame = bytes(12) + bytes.fromhex(
         "08004500002800010000400666cd0a0000010a0000029c4001bb0000000000000000500220000000000000"
     )
     one = np.array([len(frame)], np.int64)
-    block = Frames(np.frombuffer(bytearray(frame), np.uint8), one * 0, one, one, one, np.ones(1, np.int32))
+    block = Frames(np.frombuffer(bytearray(frame), np.uint8), one * 0, one, one, one, np.full(1, link_type, np.int32))
     Tally().add(block)
-    with PcapWriter(os.devnull, 1, 64) as nowhere:
+    with PcapWriter(os.devnull, link_type, 64) as nowhere:
         nowhere.append(block)
     statistics = traffic.TrafficStatistics()
     statistics.add(packets.Decoder().decode(block))

@@ -334,6 +334,10 @@ def test_a_long_capture_is_cut_into_segments_and_only_the_last_are_kept(netns, t
     assert [[frame[42] for frame in frames_of(folder / "captured_data.pcap")] for folder in captures] == [[3], [4]]
     manifest = json.loads((captures[0] / "captured_data.json").read_text())
     assert (manifest["packets"], manifest["problems"]) == (1, [])
+    whole = make.csv_of(list(inputs.packet_blocks(tmp_path / "dataset/captures")))
+    parts = [(folder / "captured_data.csv").read_text().splitlines()[1] for folder in captures]
+    assert whole.decode().splitlines()[1:] == [parts[0], parts[1].replace("1,", "2,", 1)]
+    assert run_script("extract_features.py", "--input", "dataset/captures").stdout.startswith("2 packets, 0 late")
 
 
 @pytest.mark.root
