@@ -406,3 +406,35 @@ def test_interfaces_are_listed(run_script):
     assert done.returncode == 0
     assert done.stdout.startswith("interface ")
     assert "127.0.0.1" in done.stdout
+
+
+@pytest.mark.root
+@needs_root
+def test_more_signals_do_no_harm_and_a_snap_length_cuts(netns, tmp_path):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp", "--snaplen", 64)
+    running.send(*[udp(b"x" * 500)] * 3)
+    time.sleep(0.7)
+    for _ in range(3):
+        running.process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    assert running.end(signal.SIGTERM)[0] == 0
+    assert [len(frame) for frame in frames_of(tmp_path / "dataset/captured_data.pcap")] == [64] * 3
+    assert tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS).length.tolist() == [542] * 3
+    assert same_as_read(tmp_path / "dataset")
+
+
+@pytest.mark.root
+@needs_root
+def test_reading_another_file_does_not_replace_a_live_capture(netns, tmp_path, run_script):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp")
+    running.send(udp(b"x"))
+    time.sleep(0.7)
+    assert running.end(signal.SIGINT)[0] == 0
+    (tmp_path / "x.pcap").write_bytes(make.pcap([udp(b"y")] * 2))
+    assert run_script("capture.py", "--read", "dataset/captured_data.pcap").returncode == 0
+    assert not (tmp_path / "dataset/captures").exists()  # the table of its own pcap
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp")
+    assert running.end(signal.SIGINT)[0] == 0
+    assert run_script("capture.py", "--read", "x.pcap").returncode == 0
+    kept = [len(frames_of(folder / "captured_data.pcap")) for folder in (tmp_path / "dataset/captures").iterdir()]
+    assert sorted(kept) == [0, 1]

@@ -222,3 +222,11 @@ def test_the_kernel_says_the_same_without_compilation():
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_losses_below_the_bearable_share_are_told_but_do_not_degrade():
+    about = {"kernel_drops": 7, "packets": 99_993, "drop_share_limit": 0.0001}
+    assert summary(table([]), manifest=about)["health"]["kernel_drops"] == 7
+    assert "the kernel lost 7 packets" not in " ".join(summary(table([]), manifest=about)["health"]["reasons"])
+    worse = about | {"packets": 50_000}
+    assert "the kernel lost 7 packets" in " ".join(summary(table([]), manifest=worse)["health"]["reasons"])
