@@ -212,7 +212,7 @@ def repeated(path: Path) -> None:
         (wrong_type, r"bad\.csv: after row 0: .*"),
         (repeated, r"bad\.csv: does not fit bad\.csv: packet numbers do not rise"),
         (lambda path: path.write_bytes(bytes(range(256)) * 20), r"bad\.csv: is not text"),
-        (lambda path: path.mkdir(), r"bad\.csv: cannot be read"),
+        (lambda path: path.mkdir(), r"bad\.csv: has no capture with packets"),
     ],
     ids=["missing", "empty", "another table", "column renamed", "wrong type", "numbers repeat", "noise", "folder"],
 )
