@@ -43,7 +43,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     except OSError as error:
-        raise InputError(target, f"cannot be written ({error.strerror})", "choose another --output") from error
+        why = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise InputError(target, f"cannot be written ({why})", "choose another --output") from error
     os.close(handle)
     temporary = Path(name)
     try:
