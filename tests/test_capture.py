@@ -1,7 +1,8 @@
 """capture.py as a user runs it: files in, table and manifest out, and nothing lost when something is wrong."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
