@@ -168,7 +168,7 @@ def test_an_interrupted_read_replaces_nothing(tmp_path, earlier, number):
         running.stdin.write(capture_of(300_000))  # more than one block
         running.stdin.flush()
         wait_for(lambda: any(p.name.endswith(".part") for p in earlier.iterdir()) or running.poll() is not None)
-        for _ in range(30):  # Python loses a KeyboardInterrupt that comes within a callback: people press again, too
+        for _ in range(30):  # one interrupt was lost under load, cause not found: sending it once should do
             running.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(2)
