@@ -1,4 +1,5 @@
-"""The loop of detection: packets in, verdicts on rows and packets and incidents out. Batch drives it to the end."""
+"""The loop of detection: packets in, verdicts on rows and packets and incidents out. Batch drives it to the end, follow
+mode never ends."""
 
 from __future__ import annotations
 
@@ -16,17 +17,32 @@ from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
 MOST_REASONS = 5  # that an anomaly lists
+SECOND = 1_000_000_000
 LABELS = pd.Index(["normal", "anomalous"])
 
 
 @dataclass
-class Outcome:
-    """What detection found: tables of INCIDENTS, ANOMALIES and LABELLED_PACKETS, and summary.json's content."""
+class Judged:
+    """What became known: tables of SCORES, one for each window that closed, tables of ANOMALIES whose incident is known
+    now, and the documents of incidents that are new or changed."""
 
-    incidents: pd.DataFrame
-    anomalies: pd.DataFrame
+    scores: list[pd.DataFrame]
+    anomalies: list[pd.DataFrame]
+    documents: list[dict[str, Any]]
+
+
+@dataclass
+class Outcome:
+    """What detection found in all: incidents, worst first, a table of LABELLED_PACKETS, and summary.json's content."""
+
+    documents: list[dict[str, Any]]
     labelled_packets: pd.DataFrame
     summary: dict[str, Any]
+
+    @property
+    def incidents(self) -> pd.DataFrame:
+        """A table of INCIDENTS."""
+        return incident_table(self.documents)
 
 
 class PacketVerdicts:
@@ -71,7 +87,7 @@ class PacketVerdicts:
         return self._score[: self.count]
 
     def table(self, place: np.ndarray, incident_ids: pd.Index, least: float) -> pd.DataFrame:
-        """A table of tables.LABELLED_PACKETS; `place` and the order of `incident_ids` are IncidentMerger.flush's.
+        """A table of tables.LABELLED_PACKETS; `place` says which of `incident_ids` each draft became (-1: none).
 
         A packet of an incident is anomalous and scores at least `least`, whatever its rows' scores: a named pattern
         knows what a forest trained on such traffic takes for usual.
@@ -96,7 +112,8 @@ class Detection:
     """Packets in, verdicts out: `push` blocks of packets, `flush` at their end; `finish` tells what came of all.
 
     With `stored` the rows of features come from there, a window at a time, instead of from the packets. Without any
-    packets `push_rows` judges conversations alone.
+    packets `push_rows` judges conversations alone. `live` keeps nothing that grows with time: no verdicts by packet, no
+    statistics, and of incidents those that may still change.
     """
 
     def __init__(
@@ -105,45 +122,66 @@ class Detection:
         settings: Settings,
         threats: ThreatList | None = None,
         stored: Iterator[pd.DataFrame] | None = None,
+        live: bool = False,
     ) -> None:
-        self._model, self._settings, self._threats, self._stored = model, settings.detect, threats, stored
-        self._merger = IncidentMerger(settings.detect.incidents)
-        self._anomalies: list[pd.DataFrame] = []
-        self._drafts: list[np.ndarray] = []
+        self.model, self._settings, self._threats, self._stored = model, settings.detect, threats, stored
+        self._live = live
+        self.windower = features.Windower(settings.extract_features)
+        self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
+        self.rows = self.anomalies = 0
+        self._waiting: list[tuple[pd.DataFrame, np.ndarray]] = []  # anomalous rows and their drafts, not yet decided
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._decided: list[tuple[int, str]] = []
         self._labels = PacketVerdicts(settings.extract_features.windows_s)
-        self._windower = features.Windower(settings.extract_features)
         self._statistics = traffic.TrafficStatistics()
 
-    def push(self, packets: pd.DataFrame) -> list[pd.DataFrame]:
-        """The next packets (tables.PACKETS). Returns tables of tables.SCORES, one for each window they closed.
+    def push(self, packets: pd.DataFrame, mark: Any = None) -> Judged:
+        """The next packets (tables.PACKETS); `mark` as for `Windower.push`.
 
         Raises ValueError if packet numbers do not rise, or if `stored` holds other rows than these packets give.
         """
-        self._statistics.add(packets)
-        self._labels.add(packets["packet"].to_numpy())
-        return self._judge_all(self._windower.push(packets))
+        if not self._live:
+            self._statistics.add(packets)
+            self._labels.add(packets["packet"].to_numpy())
+        return self._judge_all(self.windower.push(packets, mark))
 
-    def flush(self) -> list[pd.DataFrame]:
+    def quiet(self, now: int) -> Judged:
+        """No packet came, but it is `now` (ns, packet time): judges the windows that ended; see `Windower.quiet`."""
+        return self._judge_all(self.windower.quiet(now))
+
+    def flush(self) -> Judged:
         """The packets are over: judges the windows still open. Raises ValueError as `push` does."""
-        judged = self._judge_all(self._windower.flush())
+        judged = self._judge_all(self.windower.flush())
         if self._stored is not None and next(self._stored, None) is not None:
             raise ValueError("it has rows beyond the last packet")
+        self.merger.flush()
+        judged.anomalies += self._anomalies_decided()
+        judged.documents = list({d["incident_id"]: d for d in [*judged.documents, *self._changed()]}.values())
         return judged
 
-    def push_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Judge the rows (tables.FEATURES) of one window without their packets. Returns a table of tables.SCORES."""
+    def push_rows(self, rows: pd.DataFrame) -> Judged:
+        """Judge the rows (tables.FEATURES) of one window without their packets."""
+        window_s, start = int(rows["window_s"].iloc[0]), int(rows["window_start"].iloc[0])
         rows, anomalous = self._scored(rows)
-        draft_of_row, _ = self._merger.push(int(rows["window_s"].iloc[0]), rows, [])
-        return self._noted(rows, anomalous, draft_of_row)
+        draft_of_row, _ = self.merger.push(window_s, start + window_s * SECOND, rows, [])
+        scores = self._noted(rows, anomalous, draft_of_row)
+        return Judged([scores], self._anomalies_decided(), self._changed())
 
     @property
     def row_scores(self) -> np.ndarray:
         """Of each packet so far the highest score of its rows, which is the forest's verdict without the patterns'."""
         return self._labels.scores
 
-    def _judge_all(self, windows: list[features.Window]) -> list[pd.DataFrame]:
-        rows = self._stored if self._stored is not None else rows_by_window([features.features_of(windows)])
-        return [self._judge(window, next(rows, None)) for window in windows]
+    def _judge_all(self, windows: list[features.Window]) -> Judged:
+        stored = self._stored if self._stored is not None else rows_by_window([features.features_of(windows)])
+        judged = Judged([], [], [])
+        for window in windows:
+            judged.scores.append(self._judge(window, next(stored, None)))
+            judged.anomalies += self._anomalies_decided()
+        self.merger.advance(self.windower.closed)
+        judged.anomalies += self._anomalies_decided()
+        judged.documents = self._changed()
+        return judged
 
     def _judge(self, window: features.Window, rows: pd.DataFrame | None) -> pd.DataFrame:
         flow_table, flow_of_packet = flows.flows(window.packets)
@@ -155,81 +193,127 @@ class Detection:
         findings = patterns.find(window.packets, flow_table, flow_of_packet, self._settings.patterns)
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
-        draft_of_row, draft_of_flow = self._merger.push(window.window_s, rows, findings, flow_table, row_of_flow)
-        row_of_packet = row_of_flow[flow_of_packet]
-        self._labels.judge(
-            window.window_s,
-            window.packets["packet"].to_numpy(),
-            rows["score"].to_numpy()[row_of_packet],
-            rows["anomaly"].to_numpy()[row_of_packet] == 1,
-            self._merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy()),
-        )
+        end = window.start + window.window_s * SECOND
+        draft_of_row, draft_of_flow = self.merger.push(window.window_s, end, rows, findings, flow_table, row_of_flow)
+        if not self._live:
+            row_of_packet = row_of_flow[flow_of_packet]
+            self._labels.judge(
+                window.window_s,
+                window.packets["packet"].to_numpy(),
+                rows["score"].to_numpy()[row_of_packet],
+                rows["anomaly"].to_numpy()[row_of_packet] == 1,
+                self.merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy()),
+            )
         return self._noted(rows, anomalous, draft_of_row)
 
     def _scored(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
         """The rows with score, tail probability, anomaly and reasons, and which of them are anomalous."""
         rows = rows.reset_index(drop=True)
-        rows = pd.concat([rows, self._model.judge(rows)], axis=1)
+        rows = pd.concat([rows, self.model.judge(rows)], axis=1)
         anomalous = np.flatnonzero(rows["anomaly"].to_numpy() == 1)
         texts = np.full(len(rows), None, object)
-        for at, reasons in zip(anomalous, self._model.explain(rows.iloc[anomalous]), strict=True):
+        for at, reasons in zip(anomalous, self.model.explain(rows.iloc[anomalous]), strict=True):
             texts[at] = "; ".join(str(reason) for reason in reasons[:MOST_REASONS])
         rows["reasons"] = texts
         return rows, anomalous
 
     def _noted(self, rows: pd.DataFrame, anomalous: np.ndarray, draft_of_row: np.ndarray) -> pd.DataFrame:
+        self.rows, self.anomalies = self.rows + len(rows), self.anomalies + len(anomalous)
         if anomalous.size:
-            self._anomalies.append(rows.iloc[anomalous])
-            self._drafts.append(draft_of_row[anomalous])
+            self._waiting.append((rows.iloc[anomalous].drop(columns="anomaly"), draft_of_row[anomalous]))
         return rows[tables.SCORES.names]
 
-    def finish(self, manifest: dict[str, Any]) -> Outcome:
-        """Everything that is known now. manifest : captured_data.json, where there is one, else empty."""
-        incidents, place = self._merger.flush()
-        ids = pd.Index([str(word) for word in incidents["incident_id"]], dtype="str")
-        anomalies = tables.empty(tables.ANOMALIES)
-        if self._anomalies:
-            anomalies = tables.concat(self._anomalies)
-            draft = np.concatenate(self._drafts)
-            anomalies["incident_id"] = pd.Categorical.from_codes(np.append(place, -1)[draft], ids)
-            order = np.lexsort([anomalies["window_start"], anomalies["window_s"], anomalies["tail_probability"]])
-            anomalies = anomalies.iloc[order].drop(columns="anomaly")
-        least = self._model.least_anomalous_score
-        incidents["score"] = np.maximum(incidents["score"], least)
-        labelled = self._labels.table(place, ids, least)
-        summary = self._statistics.summary(manifest, self._windower.late) if self._labels.count else {}
-        return Outcome(incidents, anomalies, labelled, summary | self._summary(incidents, anomalies, labelled))
+    def _anomalies_decided(self) -> list[pd.DataFrame]:
+        """The rows that waited for what was decided now, in order of their windows."""
+        decided = dict(self.merger.decided())
+        if not self._live:
+            self._decided += decided.items()
+        waiting, self._waiting = self._waiting, []
+        found = []
+        for rows, drafts in waiting:
+            incident = np.array([decided.get(draft) for draft in drafts.tolist()], object)
+            done = np.array([one is not None for one in incident])
+            if done.any():
+                found.append(rows[done].assign(incident_id=pd.Categorical(incident[done])))
+            if not done.all():
+                self._waiting.append((rows[~done], drafts[~done]))
+        return found
 
-    def _summary(self, incidents: pd.DataFrame, anomalies: pd.DataFrame, packets: pd.DataFrame) -> dict[str, Any]:
-        severities = incidents["severity"].astype(str).value_counts()
+    def _changed(self) -> list[dict[str, Any]]:
+        changed = self.merger.changed()
+        for row in changed:
+            row["score"] = max(row["score"], self.model.least_anomalous_score)
+        found = documents(changed)
+        if not self._live:
+            self._documents |= {document["incident_id"]: document for document in found}
+        return found
+
+    def finish(self, manifest: dict[str, Any]) -> Outcome:
+        """Everything, after `flush`. manifest : captured_data.json, where there is one, else empty."""
+        ids = pd.Index(list(self._documents), dtype="str")
+        place = np.full(1 + max((draft for draft, _ in self._decided), default=-1), -1, np.int64)
+        if self._decided:
+            place[[draft for draft, _ in self._decided]] = ids.get_indexer([one for _, one in self._decided])
+        labelled = self._labels.table(place, ids, self.model.least_anomalous_score)
+        summary = self._statistics.summary(manifest, self.windower.late) if self._labels.count else {}
+        incidents = worst_first(self._documents.values())
+        return Outcome(incidents, labelled, summary | self._summary(incidents, labelled))
+
+    def _summary(self, incidents: list[dict[str, Any]], packets: pd.DataFrame) -> dict[str, Any]:
+        severities = [document["severity"] for document in incidents]
         anomalous = int((packets["label"] == "anomalous").sum())
         return {
             "detection": {
-                "anomalies": len(anomalies),
+                "anomalies": self.anomalies,
                 "incidents": len(incidents),
-                "incidents_by_severity": {name: int(severities.get(name, 0)) for name in SEVERITIES},
+                "incidents_by_severity": {name: severities.count(name) for name in SEVERITIES},
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
-                "window_lengths_s": list(self._model.windows),
-                "window_lengths_without_model_s": list(self._model.left_out),
+                "packets_beyond_packets_per_window": self.windower.evicted,
+                "window_lengths_s": list(self.model.windows),
+                "window_lengths_without_model_s": list(self.model.left_out),
             },
             "model": {
-                "baseline_start": tables.iso(self._model.start),
-                "baseline_end": tables.iso(self._model.end),
-                "promise": self._model.promise(),
+                "baseline_start": tables.iso(self.model.start),
+                "baseline_end": tables.iso(self.model.end),
+                "promise": self.model.promise(),
             },
         }
 
 
-def documents(incidents: pd.DataFrame) -> list[dict[str, Any]]:
-    """The incidents as plain values for incidents.json: lists where the CSV separates by blanks, times as text."""
-    names = incidents.columns
-    plain = incidents.astype(object).where(incidents.notna(), None).to_numpy()
-    rows = [dict(zip(names, values, strict=True)) for values in plain]
-    for row in rows:
-        row["start"], row["end"] = tables.iso(row["start"]), tables.iso(row["end"])
-        row["destinations"], row["services"] = str(row["destinations"]).split(), str(row["services"]).split()
-    return rows
+TIMES = tuple(column.name for column in tables.INCIDENTS if column.kind == "time")
+LISTS = ("destinations", "services")  # separated by blanks in the CSV
+
+
+def documents(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of incidents (IncidentMerger.changed) for incidents.json: lists for texts with blanks, times as text."""
+    return [
+        row | {name: tables.iso(row[name]) for name in TIMES} | {name: row[name].split() for name in LISTS}
+        for row in rows
+    ]
+
+
+def worst_first(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Incidents in the order in which a person should look at them."""
+    rank = {name: place for place, name in enumerate(SEVERITIES)}
+    return sorted(
+        documents, key=lambda d: (rank[d["severity"]], -d["score"], -d["packets"], d["start"], d["incident_id"])
+    )
+
+
+def incident_table(documents: list[dict[str, Any]]) -> pd.DataFrame:
+    """The table of tables.INCIDENTS that says what the documents say, in their order."""
+    columns: dict[str, Any] = {}
+    for column in tables.INCIDENTS:
+        values = [document[column.name] for document in documents]
+        if column.kind == "time":
+            columns[column.name] = np.array([text.rstrip("Z") for text in values], "M8[ns]").astype(np.int64)
+        elif column.kind == "text":
+            texts = [" ".join(value) for value in values] if column.name in LISTS else values
+            columns[column.name] = pd.Categorical(texts)
+        else:
+            columns[column.name] = np.array(values, np.float64 if column.kind == "float" else np.int64)
+    return pd.DataFrame(columns)
 
 
 def _is_of(rows: pd.DataFrame, keys: pd.DataFrame, window: features.Window) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ from netnormal.kernels import group as kernels
 from netnormal.settings import ExtractFeatures
 from netnormal.tables.flow_columns import FLOWS, OUTCOMES
 
-__all__ = ["Window", "Windower", "conversations", "features_of", "flows", "window_features"]
+__all__ = ["Contradicted", "Window", "Windower", "conversations", "features_of", "flows", "window_features"]
 
 SECOND = kernels.SECOND
 FAR = 2**63 - 1  # beyond every time
@@ -63,55 +64,124 @@ class Window:
         self.until = min(self.until, self.start + self.window_s * SECOND)
 
 
+@dataclass
+class _Open:
+    """A window that is open: its packets so far, how many, where the first came from, and what was left out."""
+
+    mark: Any
+    parts: list[pd.DataFrame] = field(default_factory=list)
+    count: int = 0
+    evicted: int = 0
+    until: int = FAR
+
+
+class Contradicted(Exception):
+    """A packet came for a window that `Windower.quiet` had closed."""
+
+
 class Windower:
     """Cuts a stream of packets, in any blocks, into windows of several lengths, aligned to the epoch.
 
     A window closes once a packet `lateness_s` or more beyond its end has been seen; packets that come after that are
-    late for it: left out there, and counted in `late` (once for each length). Both are judged packet by packet, so
-    the windows do not depend on how the stream was cut into blocks. `packets` counts all. `since` is the time of the
-    stream's first packet; who resumes a stream sets it to what it was.
+    late for it: left out there, and counted in `late` (once for each length). A window keeps its first
+    `packets_per_window` packets; those beyond are counted in `evicted` when it closes, and sight ends there. All is
+    judged packet by packet, so the windows do not depend on how the stream was cut into blocks. `packets` counts all.
+    `since` is the time of the stream's first packet, `latest` the latest so far; all windows that end by `closed` are.
+
+    To go on after a restart, push again from the block where `oldest` says that the oldest open window began, to a
+    windower `resumed` from what `progress` was before that block: windows that end by `closed` do not come again.
     """
 
     def __init__(self, settings: ExtractFeatures) -> None:
-        self.packets = 0
-        self.late = 0
-        self.since = FAR
+        self.packets = self.late = self.evicted = 0
+        self.since, self.latest, self.closed = FAR, -FAR, -FAR
+        self._again = -FAR  # windows up to here were closed before a restart
         self._lengths = [(window_s, window_s * SECOND) for window_s in settings.windows_s]
         self._lateness = round(settings.lateness_s * SECOND)
-        self._latest = -FAR
-        self._open: dict[tuple[int, int], list[pd.DataFrame]] = {}  # (end, window_s) → its packets so far
+        self._most = settings.packets_per_window
+        self._open: dict[tuple[int, int], _Open] = {}  # by (end, window_s)
 
-    def push(self, packets: pd.DataFrame) -> list[Window]:
-        """Take the next packets (tables.PACKETS); return the windows they closed, in order of (end, window_s)."""
+    def push(self, packets: pd.DataFrame, mark: Any = None) -> list[Window]:
+        """Take the next packets (tables.PACKETS); return the windows they closed, in order of (end, window_s).
+
+        `mark` is anything that names this block; see `oldest`. Raises Contradicted if a packet belongs to a window
+        that `quiet` closed.
+        """
         if not len(packets):
             return []
         time = packets["time"].to_numpy(np.int64)
-        latest = np.maximum(np.maximum.accumulate(time), self._latest)
+        latest = np.maximum(np.maximum.accumulate(time), self.latest)
         if not self.packets:
             self.since = min(self.since, int(time[0]))
-        self.packets += len(time)
-        self._latest = int(latest[-1])
         for window_s, length in self._lengths:
             window = time // length
-            in_time = (window + 1) * length + self._lateness > latest
+            end = (window + 1) * length
+            in_time = end + self._lateness > latest
+            if not self.firm and (in_time & (end <= self.closed)).any():
+                raise Contradicted
             self.late += int(len(time) - in_time.sum())
             for number, rows in _runs(window, in_time):
-                self._open.setdefault(((number + 1) * length, window_s), []).append(packets.iloc[rows])
-        return self._close(self._latest - self._lateness, FAR)
+                key = ((number + 1) * length, window_s)
+                if key not in self._open:
+                    self._open[key] = _Open(mark)
+                self._add(self._open[key], packets.iloc[rows])
+        self.packets += len(time)
+        self.latest = int(latest[-1])
+        return self._close(self.latest - self._lateness, FAR)
+
+    def quiet(self, now: int) -> list[Window]:
+        """No packet came, but it is `now` (ns): close the windows that ended `lateness_s` ago as the next would."""
+        return self._close(now - self._lateness, FAR)
 
     def flush(self) -> list[Window]:
         """The stream has ended: close what is open."""
-        return self._close(FAR, self._latest + 1)
+        return self._close(FAR, self.latest + 1)
+
+    @property
+    def firm(self) -> bool:
+        """Has a packet, not only `quiet`, said that what is closed is over?"""
+        return self.closed <= self.latest - self._lateness
+
+    @property
+    def oldest(self) -> Any:
+        """The mark of the first block that a window still open has packets of; None if there is none."""
+        return next((window.mark for window in self._open.values()), None)
+
+    def progress(self) -> dict[str, int]:
+        """What `resumed` needs, before a block is pushed."""
+        return {"packets": self.packets, "late": self.late, "since": self.since, "latest": self.latest}
+
+    def resumed(self, progress: dict[str, int], closed: int, evicted: int) -> None:
+        """Go on as if what came before the block with this `progress` had been pushed, and `closed` all until then."""
+        self.packets, self.late = int(progress["packets"]), int(progress["late"])
+        self.since, self.latest = int(progress["since"]), int(progress["latest"])
+        self.evicted, self._again = int(evicted), int(closed)
+
+    def _add(self, window: _Open, packets: pd.DataFrame) -> None:
+        room = self._most - window.count
+        if len(packets) > room:
+            window.evicted += len(packets) - room
+            window.until = min(window.until, int(packets["time"].iloc[room]))
+            packets = packets.iloc[:room]
+        if len(packets):
+            window.parts.append(packets)
+            window.count += len(packets)
 
     def _close(self, time: int, until: int) -> list[Window]:
         """The windows that end by `time`; sight ends at `until`."""
         closed = []
         for end, window_s in sorted(key for key in self._open if key[0] <= time):
-            packets = tables.concat(self._open.pop((end, window_s)))
+            window = self._open.pop((end, window_s))
+            if end <= self._again:
+                continue
+            self.evicted += window.evicted
+            packets = tables.concat(window.parts)
             times = packets["time"].to_numpy()
             if (np.diff(times) < 0).any():
                 packets = packets.iloc[np.argsort(times, kind="stable")]
-            closed.append(Window(window_s, end - window_s * SECOND, packets, self.since, until))
+            sight = min(until, window.until)
+            closed.append(Window(window_s, end - window_s * SECOND, packets, self.since, sight))
+        self.closed = max(self.closed, time)
         return closed
 
 

@@ -36,12 +36,14 @@ class Capture:
 class ExtractFeatures:
     windows_s: tuple[int, ...]
     lateness_s: float
+    packets_per_window: int
 
     def __post_init__(self) -> None:
         right = 0 < len(self.windows_s) <= 5 and all(1 <= w <= 86_400 for w in self.windows_s)
         right = right and list(self.windows_s) == sorted(set(self.windows_s))
         _check(right, "windows_s", list(self.windows_s), "one to five different lengths, ascending, from 1 to 86400 s")
         _check(0 <= self.lateness_s <= 60, "lateness_s", self.lateness_s, "from 0 to 60 s")
+        _check(self.packets_per_window >= 1000, "packets_per_window", self.packets_per_window, "1000 or more")
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,14 @@ class Patterns:
 class Incidents:
     gap_s: int
     absorb_s: int
+    settle_s: int
+    most_age_s: int
     medium_tail_probability: float
 
     def __post_init__(self) -> None:
         _check(self.gap_s >= 0, "gap_s", self.gap_s, "0 or more")
+        _check(0 <= self.settle_s <= self.gap_s, "settle_s", self.settle_s, "from 0 to gap_s")
+        _check(self.most_age_s >= 3600, "most_age_s", self.most_age_s, "3600 or more")
         _check(self.absorb_s >= 0, "absorb_s", self.absorb_s, "0 or more")
         p = self.medium_tail_probability
         _check(0 < p < 1, "medium_tail_probability", p, "between 0 and 1")
