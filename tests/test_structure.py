@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "threats": {"kernels", "patterns", "tables", "traffic"},
     "incidents": {"display_filter", "flows", "patterns", "settings", "tables", "words"},
     "detection": {"features", "flows", "incidents", "model", "patterns", "settings", "tables", "threats", "traffic"},
+    "suppressions": {"tables"},
     "traffic": {"flows", "kernels", "tables"},
     "verdict": {"tables", "words"},
     "tallies": {"tables", "traffic"},
