@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from netnormal.settings import Settings
+from netnormal.suppressions import Suppressions
 
 
 class Sink(Protocol):
@@ -34,8 +35,8 @@ class Sink(Protocol):
         """Pass on what waits, within bounds, and let go. Raises InputError where a batch run could not be kept."""
 
 
-def opened(args: Any, settings: Settings) -> list[Sink]:
-    """The sinks that the command line (args of detect.py) and the settings ask for.
+def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
+    """The sinks that the command line (args of detect.py) and the settings ask for; `rules` tell what not to tell.
 
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """

@@ -129,6 +129,21 @@ INCIDENTS = Schema(
     prose=True,
 )
 
+SUPPRESSIONS = Schema(
+    "suppressions",
+    "incidents that are not told: an incident that a line describes is hidden on the terminal, in the report, in "
+    "alerts and in eve.json, and stays in every other file. Lines that begin with # are comments",
+    "the person who reads the incidents",
+    (
+        Column("source", "text", "address, network (10.0.0.0/24), or name with * and ?", empty="any"),
+        Column("destination", "text", "the same; every destination of the incident has to fit", empty="any"),
+        Column("pattern", "text", "as in incidents.csv; with * and ?", empty="any"),
+        Column("expires", "text", "date (to its end, UTC) or moment: later incidents are told", empty="never expires"),
+        Column("reason", "text", "why"),
+    ),
+    prose=True,
+)
+
 PACKET_LABELS = Schema(
     "packet_labels",
     "ground truth by packet",
@@ -153,4 +168,14 @@ INTERVAL_LABELS = Schema(
     prose=True,
 )
 
-SCHEMAS = (PACKETS, FEATURES, SCORES, ANOMALIES, LABELLED_PACKETS, INCIDENTS, PACKET_LABELS, INTERVAL_LABELS)
+SCHEMAS = (
+    PACKETS,
+    FEATURES,
+    SCORES,
+    ANOMALIES,
+    LABELLED_PACKETS,
+    INCIDENTS,
+    SUPPRESSIONS,
+    PACKET_LABELS,
+    INTERVAL_LABELS,
+)
