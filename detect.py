@@ -16,6 +16,7 @@ A window that spans the end of the input is closed at the end.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,30 +26,29 @@ from netnormal import detection, frames, inputs, model, sinks, stage, suppressio
 
 
 def main(args: argparse.Namespace) -> str:
-    made = model.load(args.model)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
+    with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
+        return batch(args, rules, outlets)
+
+
+def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: Sequence[sinks.Sink]) -> str:
+    """All of the input → files that replace what lies there when all is judged."""
+    made = model.load(args.model)
     stored = None if _is_packets(args.input) else detection.rows_by_window(tables.blocks(args.input, tables.FEATURES))
     packets = args.input if stored is None else _packets_behind(args)
     judge = detection.Detection(made, args.settings, _threats(args, packets), stored)
     output = Path(args.output)
-    with stage.workers(args), ExitStack() as stack:
-        outlets = stack.enter_context(sinks.closing(sinks.opened(args, args.settings, rules)))
+    with ExitStack() as stack:
         scores = stack.enter_context(tables.writer(output / "scores.csv", tables.SCORES))
-
-        def judged(rows: pd.DataFrame) -> None:
-            scores.append(rows)
-            for sink in outlets:
-                sink.scores(rows)
-
+        anomalies = stack.enter_context(tables.writer(output / "anomalies.csv", tables.ANOMALIES))
         try:
-            if packets:
-                for block in stage.progress(inputs.packet_blocks(packets), "Judging packets", args):
-                    for table in judge.push(block):
-                        judged(table)
-                for table in judge.flush():
-                    judged(table)
-            for rows in (stored if not packets else None) or ():
-                judged(judge.push_rows(rows))
+            for judged in _judged(judge, packets, stored, args):
+                for table in judged.scores:
+                    scores.append(table)
+                    for sink in outlets:
+                        sink.scores(table)
+                for table in judged.anomalies:
+                    anomalies.append(table)
         except ValueError as error:
             remedy = "run  python extract_features.py  again, or name the packets behind the features with --capture"
             raise tables.InputError(args.input, f"does not fit {packets}: {error}", remedy) from error
@@ -57,17 +57,27 @@ def main(args: argparse.Namespace) -> str:
         found = judge.finish(inputs.manifest(packets) if packets else {})
         shown, hidden = rules.split(found.incidents)
         found.summary["detection"]["suppressed"] = len(hidden)
-        tables.write(output / "anomalies.csv", tables.ANOMALIES, found.anomalies)
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
-        documents = detection.documents(found.incidents)
-        tables.write_json(output / "incidents.json", documents)
+        tables.write_json(output / "incidents.json", found.documents)
         tables.write_json(output / "summary.json", found.summary)
         for sink in outlets:
-            sink.incidents(documents)
+            sink.incidents(found.documents)
     if not args.quiet:
         verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
     return f"{scores.rows:,} conversations judged → {output}/ (incidents.csv has reasons and Wireshark filters)"
+
+
+def _judged(
+    judge: detection.Detection, packets: str | None, stored: Iterator[pd.DataFrame] | None, args: argparse.Namespace
+) -> Iterator[detection.Judged]:
+    if packets:
+        for block in stage.progress(inputs.packet_blocks(packets), "Judging packets", args):
+            yield judge.push(block)
+    else:
+        for rows in stored or ():
+            yield judge.push_rows(rows)
+    yield judge.flush()
 
 
 def _is_packets(path: str) -> bool:

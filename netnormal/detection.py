@@ -253,7 +253,7 @@ class Detection:
         ids = pd.Index(list(self._documents), dtype="str")
         place = np.full(1 + max((draft for draft, _ in self._decided), default=-1), -1, np.int64)
         if self._decided:
-            place[[draft for draft, _ in self._decided]] = ids.get_indexer([one for _, one in self._decided])
+            place[[draft for draft, _ in self._decided]] = ids.get_indexer(pd.Index([one for _, one in self._decided]))
         labelled = self._labels.table(place, ids, self.model.least_anomalous_score)
         summary = self._statistics.summary(manifest, self.windower.late) if self._labels.count else {}
         incidents = worst_first(self._documents.values())

@@ -31,7 +31,7 @@ from netnormal.kernels import group as kernels
 from netnormal.settings import ExtractFeatures
 from netnormal.tables.flow_columns import FLOWS, OUTCOMES
 
-__all__ = ["Contradicted", "Window", "Windower", "conversations", "features_of", "flows", "window_features"]
+__all__ = ["ContradictionError", "Window", "Windower", "conversations", "features_of", "flows", "window_features"]
 
 SECOND = kernels.SECOND
 FAR = 2**63 - 1  # beyond every time
@@ -75,7 +75,7 @@ class _Open:
     until: int = FAR
 
 
-class Contradicted(Exception):
+class ContradictionError(Exception):
     """A packet came for a window that `Windower.quiet` had closed."""
 
 
@@ -104,8 +104,8 @@ class Windower:
     def push(self, packets: pd.DataFrame, mark: Any = None) -> list[Window]:
         """Take the next packets (tables.PACKETS); return the windows they closed, in order of (end, window_s).
 
-        `mark` is anything that names this block; see `oldest`. Raises Contradicted if a packet belongs to a window
-        that `quiet` closed.
+        `mark` is anything that names this block; see `oldest`. Raises ContradictionError if a packet belongs to a
+        window that `quiet` closed.
         """
         if not len(packets):
             return []
@@ -118,7 +118,7 @@ class Windower:
             end = (window + 1) * length
             in_time = end + self._lateness > latest
             if not self.firm and (in_time & (end <= self.closed)).any():
-                raise Contradicted
+                raise ContradictionError
             self.late += int(len(time) - in_time.sum())
             for number, rows in _runs(window, in_time):
                 key = ((number + 1) * length, window_s)
@@ -140,7 +140,7 @@ class Windower:
     @property
     def firm(self) -> bool:
         """Has a packet, not only `quiet`, said that what is closed is over?"""
-        return self.closed <= self.latest - self._lateness
+        return self.closed <= max(self.latest - self._lateness, -FAR)
 
     @property
     def oldest(self) -> Any:

@@ -61,6 +61,7 @@ def folder(tmp_path):
         2,
         incident_id=["I0002", "I0001"],
         start=time[[100, 6]],
+        detected=time[[100, 6]],
         end=time[[119, 6]],
         pattern=["port_scan", "unusual_behaviour"],
         severity=["high", "low"],

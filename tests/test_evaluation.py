@@ -48,6 +48,7 @@ def incident(number, start, end, source, *destinations, pattern="port_scan"):
     return {
         "incident_id": f"I{number:04}",
         "start": int(start * SECOND),
+        "detected": int(start * SECOND),
         "end": int(end * SECOND),
         "source": source,
         "destinations": " ".join(destinations),

@@ -363,7 +363,7 @@ def test_a_capture_that_begins_or_ends_anywhere_shows_nothing_unusual_for_that()
     packets = table(ordinary(12))
     for cut in range(1, len(packets) - 1, 3):
         for part in (packets.iloc[:cut], packets.iloc[cut:]):
-            windower = Windower(ExtractFeatures(windows_s=(5,), lateness_s=1))
+            windower = Windower(ExtractFeatures(windows_s=(5,), lateness_s=1, packets_per_window=1000))
             for window in windower.push(part) + windower.flush():
                 found = window_features(window)
                 assert found["conversation_failed_count"].max() == 0

@@ -66,6 +66,7 @@ def incident_table(count: int, span_s: float = 60, source: str = "10.0.0.1", lan
         {
             "incident_id": pd.Categorical([f"I{i + 1:04d}" for i in number]),
             "start": start,
+            "detected": start,
             "end": start + number % 3 * SECOND,
             "pattern": pd.Categorical(["port_scan" if i % 2 else "unusual_behaviour" for i in number]),
             **text,

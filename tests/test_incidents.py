@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,9 +15,10 @@ import pytest
 from packets import MACS, START, arp, table, tcp
 from test_patterns import flat, probe, session
 
-from netnormal import display_filter, features, patterns, settings, tables, words
+from netnormal import detection, display_filter, features, patterns, settings, tables, words
 from netnormal.flows import conversations, flows
-from netnormal.incidents import IncidentMerger
+from netnormal.incidents import IncidentMerger, Story
+from netnormal.incidents import merger as merger_module
 
 SETTINGS = settings.load(Path(__file__).parent.parent / "params.yaml")
 A, B, C, D = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
@@ -45,27 +49,57 @@ def rows_of(flow_table: pd.DataFrame, unusual: dict[tuple[str, str], float]) -> 
     )
 
 
-class Run:
-    """All windows of some packets pushed through the merger; `of_packet` the incident each packet is given first."""
+def merger_of(**changed: int) -> IncidentMerger:
+    chosen = dataclasses.replace(SETTINGS.detect.incidents, **changed)
+    return IncidentMerger(chosen, SETTINGS.extract_features.windows_s)
 
-    def __init__(self, rows: list[dict], unusual: dict[tuple[str, str], float] | None = None, order: int = 1) -> None:
+
+class Run:
+    """All windows of some packets pushed through a merger; `of_packet` the incident each packet is given first.
+
+    With `restarts` the merger is made anew from its state before each window; with `eager` it is told of time whenever
+    it may be. `documents` are what was told of each incident, in order.
+    """
+
+    def __init__(
+        self,
+        rows: list[dict],
+        unusual: dict[tuple[str, str], float] | None = None,
+        restarts: bool = False,
+        eager: bool = False,
+        **changed: int,
+    ) -> None:
         packets = table(sorted(rows, key=lambda row: row["time"]))
-        merger = IncidentMerger(SETTINGS.detect.incidents)
-        windower = features.Windower(SETTINGS.extract_features)
+        merger, windower = merger_of(**changed), features.Windower(SETTINGS.extract_features)
         draft = np.full(len(packets), -1)
-        self.rows = []
-        for window in (windower.push(packets) + windower.flush())[::order]:
+        self.rows, self.incident, self.documents = [], {}, []
+        for window in windower.push(packets) + windower.flush():
+            end = window.start + window.window_s * SECOND
+            if eager:
+                merger.advance(end - 1)
+            self.hear(merger)
+            if restarts:
+                state = json.loads(json.dumps(merger.state()))
+                merger = merger_of(**changed)
+                merger.restore(state)
             flow_table, flow = flows(window.packets)
             found = patterns.find(window.packets, flow_table, flow, SETTINGS.detect.patterns)
             scored = rows_of(flow_table, unusual or {})
-            of_row, of_flow = merger.push(window.window_s, scored, found, flow_table)
+            of_row, of_flow = merger.push(window.window_s, end, scored, found, flow_table)
             at = window.packets["packet"].to_numpy() - 1
             mine = merger.of_packets(of_flow, flow, window.packets["time"].to_numpy())
             draft[at] = np.where(draft[at] < 0, mine, draft[at])
             self.rows.append((scored, of_row))
-        self.table, self.place = merger.flush()
-        ids = [*self.table["incident_id"].astype(str), None]
-        self.of_packet = [ids[place] for place in np.append(self.place, -1)[draft]]
+        merger.flush()
+        self.hear(merger)
+        self.evicted = merger.evicted
+        last = {document["incident_id"]: document for document in self.documents}
+        self.table = detection.incident_table(detection.worst_first(last.values()))
+        self.of_packet = [self.incident.get(number) for number in draft]
+
+    def hear(self, merger: IncidentMerger) -> None:
+        self.incident |= dict(merger.decided())
+        self.documents += detection.documents(merger.changed())
 
     def brief(self) -> list[tuple[str, str]]:
         return sorted(zip(self.table["pattern"].astype(str), self.table["source"].astype(str), strict=True))
@@ -86,7 +120,7 @@ def test_a_scan_over_many_windows_of_three_lengths_is_one_incident_with_all_its_
     assert (row["start"], row["end"]) == (START + 3 * SECOND, START + round(102.501 * SECOND))
     assert (row["packets"], row["bytes"]) == (400, 400 * 54)
     assert (row["technique"], row["severity"], row["services"].split()[0]) == ("T1046", "medium", "TCP/1")
-    assert set(run.of_packet) == {"I0001"}
+    assert set(run.of_packet) == set(run.table["incident_id"])
 
 
 def test_a_scan_that_only_the_long_window_sees_is_found():
@@ -149,7 +183,7 @@ def test_unusual_rows_without_a_name_are_one_incident_of_their_source():
     assert (row["score"], row["severity"]) == (0.95, "low") and pd.isna(row["technique"])
     assert row["title"] == f"{A} behaved unusually towards 2 hosts with TCP/443 in 47 s"
     assert row["reasons"] == f"odd talk of {A} with {C}; odd talk of {A} with {B}"
-    assert row["packets"] == 18 and set(run.of_packet) == {"I0001"}
+    assert row["packets"] == 18 and set(run.of_packet) == set(run.table["incident_id"])
 
 
 def test_what_is_rarer_than_the_setting_is_medium():
@@ -162,7 +196,7 @@ def test_unusual_rows_of_a_named_incidents_source_or_victim_belong_to_it():
     assert run.brief() == [("port_scan", A)]
     row = run.table.iloc[0]
     assert row["score"] == 0.99 and row["reasons"].count("unusual: odd talk") == 3
-    assert all(place == 0 for place in run.place)
+    assert set(run.incident.values()) == {row["incident_id"]}
 
 
 def test_unusual_rows_of_others_or_of_another_time_stay_by_themselves():
@@ -181,10 +215,11 @@ def test_very_many_unusual_sources_of_one_destination_are_one_incident():
 
 def test_rows_alone_suffice_where_the_packets_are_not_at_hand():
     scored = rows_of(flows(table(session(3, A, B, 443, 40000)))[0], {(A, B): 0.9})
-    merger = IncidentMerger(SETTINGS.detect.incidents)
-    of_row, of_flow = merger.push(10, scored, [])
-    incidents, place = merger.flush()
-    assert (of_row.tolist(), of_flow.tolist(), place.tolist(), len(incidents)) == ([0], [], [0], 1)
+    merger = merger_of()
+    of_row, of_flow = merger.push(10, START + 10 * SECOND, scored, [])
+    merger.flush()
+    (incident,) = merger.changed()
+    assert (of_row.tolist(), of_flow.tolist(), merger.decided()) == ([0], [], [(0, incident["incident_id"])])
 
 
 # ---------------------------------------------------------------- laws
@@ -195,38 +230,126 @@ def mixed() -> tuple[list[dict], dict]:
     return rows, {(A, D): 0.9, (D, B): 0.95}
 
 
-def test_incidents_do_not_depend_on_the_order_of_the_windows():
-    rows, unusual = mixed()
-    one, other = Run(rows, unusual), Run(rows, unusual, order=-1)
+@pytest.mark.parametrize("how", [{"restarts": True}, {"eager": True}, {"restarts": True, "eager": True}])
+def test_incidents_depend_neither_on_restarts_nor_on_when_time_is_told(how):
+    one, other = Run(*mixed()), Run(*mixed(), **how)
     pd.testing.assert_frame_equal(one.table, other.table)
+    assert one.of_packet == other.of_packet and one.incident == other.incident
 
 
-def test_flush_changes_nothing():
+def test_an_id_is_fixed_from_the_first_and_says_nothing():
+    run = Run(*mixed())
+    told: dict[str, list] = {}
+    for document in run.documents:
+        told.setdefault(document["incident_id"], []).append((document["detected"], document["source"]))
+    assert len(told) == len(run.table) and all(len(set(what)) == 1 for what in told.values())
+    assert max(map(len, told.values())) > 5
+    assert all(re.fullmatch("I[0-9a-f]{8}", one) for one in told)
+    later = Run(scan(3, 60, 0.5), {})
+    assert later.table["incident_id"][0] == Run(scan(3, 200, 0.5)).table["incident_id"][0]
+    assert later.table["incident_id"][0] != Run(scan(3.001, 60, 0.5)).table["incident_id"][0]
+
+
+def test_an_id_that_is_taken_is_not_given_again():
+    (draft,) = [draft for _, draft in half_way(settle_s=60)._waiting]
+    first = Story.begun(draft, 0, []).incident_id
+    second = Story.begun(draft, 0, [first]).incident_id
+    assert first != second != Story.begun(draft, 0, [first, second]).incident_id
+
+
+def half_way(**changed: int) -> IncidentMerger:
+    """A merger that was told of one unusual conversation."""
+    merger = merger_of(**changed)
+    merger.push(10, START + 10 * SECOND, rows_of(flows(table(session(3, A, B, 443, 40000)))[0], {(A, B): 0.9}), [])
+    return merger
+
+
+def test_detected_is_the_end_of_the_window_that_first_showed_it_or_when_nothing_named_it():
     rows, unusual = mixed()
-    run = Run(rows, unusual)
-    merger = IncidentMerger(SETTINGS.detect.incidents)
-    for scored, _ in run.rows:
-        merger.push(10, scored, [])
-    first, second = merger.flush(), merger.flush()
-    pd.testing.assert_frame_equal(first[0], second[0])
-    assert first[1].tolist() == second[1].tolist()
+    detected = Run(rows, unusual).table.set_index(["pattern", "source"])["detected"] - START
+    assert detected["port_scan", A] == 20 * SECOND  # the first window has but 14 of the 15 ports
+    assert detected["unusual_behaviour", D] == (660 + SETTINGS.detect.incidents.settle_s) * SECOND
 
 
-def test_ids_follow_time_and_the_table_severity():
-    rows, unusual = mixed()
-    incidents = Run(rows, unusual).table
-    in_time = incidents.sort_values("start", kind="stable")["incident_id"].astype(str).tolist()
-    assert in_time == [f"I{i:04d}" for i in range(1, len(incidents) + 1)]
+def test_an_unusual_conversation_waits_for_a_name():
+    rows = scan(13, 40, 0.1) + session(8, A, C, 443, 41000)  # the scan is seen a window later
+    assert Run(rows, {(A, C): 0.9}).brief() == [("port_scan", A), ("unusual_behaviour", A)]  # not at the very time
+    rows = scan(13, 40, 0.1) + session(8, A, B, 443, 41000)
+    assert Run(rows, {(A, B): 0.9}).brief() == [("port_scan", A)]
+    assert Run(rows, {(A, B): 0.9}, settle_s=0).brief() == [("port_scan", A), ("unusual_behaviour", A)]
+    merger = half_way()
+    merger.advance(START + (10 + SETTINGS.detect.incidents.settle_s) * SECOND - 1)
+    assert merger.changed() == []
+    merger.advance(START + (10 + SETTINGS.detect.incidents.settle_s) * SECOND)
+    assert [row["pattern"] for row in merger.changed()] == ["unusual_behaviour"]
+
+
+def test_a_story_is_closed_when_nothing_can_be_added_and_its_memory_freed():
+    chosen = SETTINGS.detect.incidents
+    merger = half_way()
+    merger.advance(START + (3 + 600 + chosen.gap_s + chosen.absorb_s) * SECOND)
+    assert len(merger.open_ids()) == 1
+    merger.advance(START + (4 + 600 + chosen.gap_s + chosen.absorb_s) * SECOND)
+    assert merger.open_ids() == []
+    assert len(merger.changed()) == len(merger.decided()) == 1 and merger.state()["stories"] == []
+
+
+def test_what_goes_on_for_ever_is_told_anew():
+    rows = flat(scan(start, 20, 0.1) for start in range(0, 8000, 250))
+    run = Run(rows, most_age_s=3600)
+    assert run.brief() == [("port_scan", A)] * 3
+    assert sorted(run.table["packets"])[-1] < 40 * 25
+    assert Run(rows).brief() == [("port_scan", A)]
+
+
+def test_a_sweep_that_began_as_one_by_arp_takes_the_better_name_and_keeps_its_id():
+    hosts = [f"10.0.0.{i}" for i in range(20, 80)]
+    asks = [arp(3 + i / 100, A, host, 1, MACS[0]) for i, host in enumerate(hosts)]
+    probes = flat(probe(12 + i / 100, A, host, 23, "RA") for i, host in enumerate(hosts))
+    run = Run(asks + probes)
+    assert run.brief() == [("port_sweep", A)]
+    assert next(d["pattern"] for d in run.documents) == "arp_sweep"
+    assert len({d["incident_id"] for d in run.documents}) == 1
+
+
+def test_memory_is_bounded_and_what_it_costs_is_counted(monkeypatch):
+    monkeypatch.setattr(merger_module, "MOST_STORIES", 5)
+    monkeypatch.setattr(merger_module, "MOST_WAITING", 3)
+    rows = flat(session(1 + i, f"10.1.0.{i}", f"10.2.0.{i}", 443, 40000) for i in range(30))
+    run = Run(rows, {(f"10.1.0.{i}", f"10.2.0.{i}"): 0.9 for i in range(30)})
+    assert run.evicted["drafts"] > 20 and run.evicted["stories"] > 20
+    assert set(run.table["source"]) == {f"10.1.0.{i}" for i in range(30)}  # told all the same
+
+
+def test_very_many_unusual_pairs_in_one_window_become_few_drafts(monkeypatch):
+    monkeypatch.setattr(merger_module, "MOST_DRAFTS", 4)
+    one_to_many = flat(session(1, A, f"10.1.0.{i}", 443, 40000) for i in range(60))
+    assert Run(one_to_many, {(A, f"10.1.0.{i}"): 0.9 for i in range(60)}).table["source"].tolist() == [A]
+    pairs = {(f"10.1.0.{i}", f"10.2.0.{i}"): 0.9 + i / 1000 for i in range(10)}
+    run = Run(flat(session(1, *pair, 443, 40000) for pair in pairs), pairs)
+    assert sorted(run.table["source"]) == [*(f"10.1.0.{i}" for i in range(6, 10)), "many"]
+    assert run.table["title"][run.table["source"] == "many"].str.startswith("6 addresses behaved unusually").all()
+
+
+@pytest.mark.parametrize("spoil", [lambda s: s.pop("stories"), lambda s: s.update(waiting=[[1]]), lambda s: s.clear()])
+def test_a_state_that_is_none_is_refused(spoil):
+    state = half_way().state()
+    spoil(state)
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
+        merger_of().restore(state)
+
+
+def test_the_worst_come_first():
+    incidents = Run(*mixed()).table
     rank = ["critical", "high", "medium", "low"]
     places = [rank.index(severity) for severity in incidents["severity"]]
     assert places == sorted(places)
 
 
 def test_every_anomalous_row_is_in_an_incident():
-    rows, unusual = mixed()
-    run = Run(rows, unusual)
+    run = Run(*mixed())
     for scored, of_row in run.rows:
-        assert (run.place[of_row[scored["anomaly"] == 1]] >= 0).all()
+        assert all(run.incident[draft] for draft in of_row[scored["anomaly"] == 1])
 
 
 def test_the_table_is_one_of_the_contract(tmp_path):
@@ -294,11 +417,11 @@ def test_a_flow_in_two_findings_belongs_to_the_more_severe():
     listed = patterns.Finding(
         "threat_list", A, (B,), ("TCP/1",), one.start, one.end, {"listed": B, "where": "x:1"}, one.flows, one.hosts
     )
-    merger = IncidentMerger(SETTINGS.detect.incidents)
-    _, of_flow = merger.push(10, rows_of(flow_table, {}), [one, listed], flow_table)
-    incidents, place = merger.flush()
-    assert incidents["pattern"].astype(str)[place[of_flow]].unique().tolist() == ["threat_list"]
-    assert incidents["packets"].tolist() == [80, 80]
+    merger = merger_of()
+    _, of_flow = merger.push(10, START + 10 * SECOND, rows_of(flow_table, {}), [one, listed], flow_table)
+    incidents, decided = {row["incident_id"]: row for row in merger.changed()}, dict(merger.decided())
+    assert {incidents[decided[draft]]["pattern"] for draft in of_flow} == {"threat_list"}
+    assert [row["packets"] for row in incidents.values()] == [80, 80]
 
 
 def test_a_tcp_row_of_one_packet_is_enough_for_an_incident():

@@ -42,6 +42,7 @@ def incidents(texts: list[str], **columns: object) -> pd.DataFrame:
         {
             "incident_id": [f"I{i + 1:04d}" for i in range(count)],
             "start": [START + i * SECOND for i in range(count)],
+            "detected": [START + i * SECOND for i in range(count)],
             "end": [START + (i + 5) * SECOND for i in range(count)],
             **{name: pd.Categorical(texts) if len(set(texts)) == count else texts for name in words},
             "severity": [figures.SEVERITIES[min(4 * i // max(count, 1), 3)] for i in range(count)],

@@ -62,7 +62,14 @@ def write_results(
     some = slice(0, min(count, 1))
     incident = {column.name: [words] for column in tables.INCIDENTS if column.kind == "text"}
     incident |= {"incident_id": ["I0001"], "severity": ["high"], "pattern": ["port_scan"], "source": ["10.0.0.1"]}
-    incident |= {"start": [START], "end": [START + SECOND], "score": [0.97], "packets": [3], "bytes": [4]}  # type: ignore[dict-item]
+    incident |= {
+        "start": [START],
+        "detected": [START],
+        "end": [START + SECOND],
+        "score": [0.97],
+        "packets": [3],
+        "bytes": [4],
+    }  # type: ignore[dict-item]
     tables.write(folder / "incidents.csv", tables.INCIDENTS, pd.DataFrame(incident).iloc[some])
     plain = {"int": 1, "float": 0.5, "time": START, "text": words}
     anomaly = {column.name: [plain[column.kind]] for column in tables.ANOMALIES}

@@ -23,8 +23,8 @@ def at(*seconds: float) -> pd.DataFrame:
     return table([udp(second, A, B, 50000, 53) for second in seconds])
 
 
-def windower(*lengths: int, lateness_s: float = 1) -> Windower:
-    return Windower(ExtractFeatures(windows_s=lengths, lateness_s=lateness_s))
+def windower(*lengths: int, lateness_s: float = 1, most: int = 10**6) -> Windower:
+    return Windower(ExtractFeatures(windows_s=lengths, lateness_s=lateness_s, packets_per_window=most))
 
 
 def packets_of(windows: list[Window]) -> list[tuple[int, float, list[int]]]:
@@ -136,4 +136,4 @@ def test_every_packet_is_in_its_window_or_late(tenths, lateness_s):
 @pytest.mark.parametrize("wrong", [-1.0, 61.0])
 def test_an_absurd_lateness_is_refused(wrong):
     with pytest.raises(SettingError, match=r"lateness_s is .* it must be from 0 to 60 s"):
-        ExtractFeatures(windows_s=(10,), lateness_s=wrong)
+        ExtractFeatures(windows_s=(10,), lateness_s=wrong, packets_per_window=1000)

@@ -378,5 +378,3 @@ def _ranked(names: Iterable[str], packets: int) -> dict[str, int]:
 def _best_reasons(rows: pd.DataFrame) -> dict[str, float]:
     best = rows.nlargest(MOST_REASONS, "score")
     return {str(text): float(score) for text, score in zip(best["reasons"], best["score"], strict=True)}
-
-

@@ -81,7 +81,7 @@ SCORES = Schema(
 
 ANOMALIES = Schema(
     "anomalies",
-    "the anomalous rows, most unusual first, with their reasons",
+    "the anomalous rows with their reasons, in the order in which their incidents were known",
     "python detect.py",
     (
         *SCORES.columns[:-2],
@@ -110,9 +110,15 @@ INCIDENTS = Schema(
     "one row per incident, worst first",
     "python detect.py",
     (
-        Column("incident_id", "text", "I0001 … in order of start"),
+        Column("incident_id", "text", "of no meaning; the same in every run over the same packets, live or not"),
         Column("start", "time", "first packet of it"),
         Column("end", "time", "last packet of it"),
+        Column(
+            "detected",
+            "time",
+            "end of the window that first showed it, for unusual behaviour `settle_s` later: when it was told. A "
+            "window is judged once a packet `lateness_s` beyond its end has come",
+        ),
         Column("pattern", "text", "port_scan, syn_flood, threat_list … or unusual_behaviour"),
         Column("title", "text", "what happened, in one sentence"),
         Column("technique", "text", "MITRE ATT&CK technique", empty="no named pattern"),
