@@ -19,7 +19,9 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from netnormal import detection, frames, inputs, model, stage, suppressions, tables, threats, traffic, verdict
+import pandas as pd
+
+from netnormal import detection, frames, inputs, model, sinks, stage, suppressions, tables, threats, traffic, verdict
 
 
 def main(args: argparse.Namespace) -> str:
@@ -30,16 +32,23 @@ def main(args: argparse.Namespace) -> str:
     judge = detection.Detection(made, args.settings, _threats(args, packets), stored)
     output = Path(args.output)
     with stage.workers(args), ExitStack() as stack:
+        outlets = stack.enter_context(sinks.closing(sinks.opened(args, args.settings, rules)))
         scores = stack.enter_context(tables.writer(output / "scores.csv", tables.SCORES))
+
+        def judged(rows: pd.DataFrame) -> None:
+            scores.append(rows)
+            for sink in outlets:
+                sink.scores(rows)
+
         try:
             if packets:
                 for block in stage.progress(inputs.packet_blocks(packets), "Judging packets", args):
                     for table in judge.push(block):
-                        scores.append(table)
+                        judged(table)
                 for table in judge.flush():
-                    scores.append(table)
+                    judged(table)
             for rows in (stored if not packets else None) or ():
-                scores.append(judge.push_rows(rows))
+                judged(judge.push_rows(rows))
         except ValueError as error:
             remedy = "run  python extract_features.py  again, or name the packets behind the features with --capture"
             raise tables.InputError(args.input, f"does not fit {packets}: {error}", remedy) from error
@@ -51,8 +60,11 @@ def main(args: argparse.Namespace) -> str:
         tables.write(output / "anomalies.csv", tables.ANOMALIES, found.anomalies)
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
-        tables.write_json(output / "incidents.json", detection.documents(found.incidents))
+        documents = detection.documents(found.incidents)
+        tables.write_json(output / "incidents.json", documents)
         tables.write_json(output / "summary.json", found.summary)
+        for sink in outlets:
+            sink.incidents(documents)
     if not args.quiet:
         verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
     return f"{scores.rows:,} conversations judged → {output}/ (incidents.csv has reasons and Wireshark filters)"

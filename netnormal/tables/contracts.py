@@ -75,6 +75,7 @@ SCORES = Schema(
             decimals=None,
         ),
         Column("anomaly", "int", "1 at or over the threshold, else 0", low=0, high=1),
+        Column("packets", "int", "packets of the conversation in the window, both directions", low=1),
     ),
 )
 
@@ -83,7 +84,7 @@ ANOMALIES = Schema(
     "the anomalous rows, most unusual first, with their reasons",
     "python detect.py",
     (
-        *SCORES.columns[:-1],
+        *SCORES.columns[:-2],
         Column("incident_id", "text", "the incident it became part of", empty="none"),
         Column("reasons", "text", "the features that made it anomalous: value, usual range, how far outside"),
         *FEATURES.columns[len(ROW_KEY) :],
