@@ -16,8 +16,8 @@ from netnormal.model import Model
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
-MOST_REASONS = 5  # that an anomaly lists
 SECOND = 1_000_000_000
+MOST_REASONS = 5  # that an anomaly lists
 LABELS = pd.Index(["normal", "anomalous"])
 
 
@@ -190,7 +190,14 @@ class Detection:
             when = tables.iso(window.start)
             raise ValueError(f"its rows are not those of the packets in the {window.window_s} s window of {when}")
         rows, anomalous = self._scored(rows)
-        findings = patterns.find(window.packets, flow_table, flow_of_packet, self._settings.patterns)
+        findings = patterns.find(
+            window.packets,
+            flow_table,
+            flow_of_packet,
+            self._settings.patterns,
+            window.window_s,
+            self.model.known_before(window.start, window.start + window.window_s * SECOND),
+        )
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
         end = window.start + window.window_s * SECOND
