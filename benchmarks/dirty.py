@@ -99,15 +99,17 @@ def main() -> None:
                     halves.append(run["attacks"].iloc[judged])
                     false.append(run["incidents"]["false_incidents"])
                 attacks = pd.concat(halves)
-                runs.append({
-                    "roc_auc": np.average(attacks["forest_auc"], weights=attacks["packets"]),
-                    "mean_auc": attacks["forest_auc"].mean(),
-                    "mean_recall": attacks["forest_recall"].mean(),
-                    "by_forest": attacks["by_forest"].sum(),
-                    "recall": attacks["recall"].mean(),
-                    "found": attacks["found"].sum(),
-                    "false": np.mean(false),
-                })
+                runs.append(
+                    {
+                        "roc_auc": np.average(attacks["forest_auc"], weights=attacks["packets"]),
+                        "mean_auc": attacks["forest_auc"].mean(),
+                        "mean_recall": attacks["forest_recall"].mean(),
+                        "by_forest": attacks["by_forest"].sum(),
+                        "recall": attacks["recall"].mean(),
+                        "found": attacks["found"].sum(),
+                        "false": np.mean(false),
+                    }
+                )
             table = pd.DataFrame(runs)
             mean, low = table.mean(), table.min()
             print(
