@@ -46,15 +46,15 @@ def judge(
     """The figures of one model: `forest`, `with patterns`, `incidents`; and `attacks`, a table of one row each."""
     made = model.Model.fit(baseline, chosen.train_model, jobs=2)
     run = detection.Detection(made, chosen)
-    run.push(packets)
-    run.flush()
+    told = [run.push(packets), run.flush()]
+    anomalies = pd.concat([tables.empty(tables.ANOMALIES), *(part for one in told for part in one.anomalies)])
     found = run.finish({})
     figures: dict[str, Any] = {}
     each = {}
     for name, score in (("forest", run.row_scores), ("with patterns", found.labelled_packets["score"].to_numpy())):
         figures[name], each[name] = evaluation.packet_figures(score, known, chosen.evaluate.false_positive_rate)
     seen, events = evaluation.alert_figures(
-        known, packets, found.labelled_packets, found.incidents, found.anomalies, chosen.extract_features.windows_s[0]
+        known, packets, found.labelled_packets, found.incidents, anomalies, chosen.extract_features.windows_s[0]
     )
     forest = each["forest"].rename(columns={"roc_auc": "forest_auc", "recall": "forest_recall"})
     attacks = events.merge(each["with patterns"], on="attack").merge(forest.drop(columns="packets"), on="attack")
