@@ -8,6 +8,7 @@ Writes  results/scores.csv               every conversation and window with its 
         results/anomalies.csv            those at or over the threshold, with reasons in words
         results/labelled_packets.csv     every packet: score, normal or anomalous, its incident
         results/incidents.csv and .json  anomalies and named patterns of one story merged, worst first
+        results/eve.json                 incidents for other tools: Suricata's EVE alerts, one a line
         results/summary.json             statistics of the traffic, and whether the capture was sound
 
 A window that spans the end of the input is closed at the end.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from netnormal.settings import Settings
+from netnormal.sinks.eve import Eve
 from netnormal.suppressions import Suppressions
 
 
@@ -40,7 +42,7 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """
-    return []
+    return [Eve(Path(args.output) / "eve.json", rules)]
 
 
 @contextmanager
