@@ -19,6 +19,7 @@ Stage 1 reads the CSV:  python extract_features.py
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import signal
 import sys
@@ -26,7 +27,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from netnormal import frames, live, live_table, packets, recorder, stage, tables
+from netnormal import frames, live, live_table, packets, recorder, sinks, stage, tables
 from netnormal.manifest import Tally
 from netnormal.tables import InputError
 
@@ -49,8 +50,13 @@ def read(args: argparse.Namespace, table: Path, stem: str) -> str:
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     decoder, tally = packets.Decoder(), Tally()
+    base = database(args, live=False)
+    if base:
+        base.start()
     with ExitStack() as files:
+        files.enter_context(sinks.closing([base] if base else []))
         source = files.enter_context(frames.open_capture(args.read))
+        kept = sinks.Capture(source.name, lambda: checksum(args.read))
         about = files.enter_context(tables.atomic(table.with_name(f"{stem}.json")))  # changes last
         out = files.enter_context(tables.writer(table, tables.PACKETS))
         line = files.enter_context(stage.terminal.status("reading") if args.terminal else nullcontext())
@@ -62,15 +68,31 @@ def read(args: argparse.Namespace, table: Path, stem: str) -> str:
                 rows = decoder.decode(block)
                 written.result()
                 written = behind.submit(out.append, rows)
+                if base:
+                    base.packets(rows, kept)
                 if line:
                     line.update(f"{tally.packets:,} packets")
             written.result()
         manifest = tally.manifest(source.about(), decoder.undecoded, source.problems)
         about.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if base:
+            base.ended(kept, manifest["sha256"])
         recorder.spare_live_capture(table, Path(args.read))
     for problem in source.problems:
         stage.log.warning("%s: %s", source.name, problem)
     return sentence(tally, table, stem, sum(decoder.undecoded.values()))
+
+
+def database(args: argparse.Namespace, live: bool) -> sinks.Database | None:
+    """What --database names, not started yet."""
+    return None if args.database is None else sinks.database_of(args, args.settings.capture.database_rows, live)
+
+
+def checksum(path: str) -> str | None:
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def listen(args: argparse.Namespace, table: Path) -> str:
@@ -87,6 +109,7 @@ def listen(args: argparse.Namespace, table: Path) -> str:
     snaplen, buffer_bytes = args.snaplen or setting.snaplen, setting.buffer_mb << 20
     megabytes = args.rotate_mb and int(args.rotate_mb * 1e6)
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
+    base = database(args, live=True)
     with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as source:
         source.prepare()
         recorder.prepare(source.link_types[0])
@@ -94,10 +117,13 @@ def listen(args: argparse.Namespace, table: Path) -> str:
         _, found = recorder.put_away(table)
         if found:
             stage.log.info(found)
+        if base:
+            base.start()
         source.start()
         live.end_on_signal(source)
         with (
-            recorder.Recorder(plan, source) as recording,
+            sinks.closing([base] if base else []),
+            recorder.Recorder(plan, source, base) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
         ):
             stage.log.info("listening on %s%s%s; Ctrl+C ends it", source.name, why, f" as {user}" if user else "")
@@ -161,4 +187,5 @@ if __name__ == "__main__":
     alive.add_argument("--rotate-seconds", type=seconds, metavar="S", help="start new files every S seconds")
     alive.add_argument("--rotate-mb", type=seconds, metavar="MB", help="start new files when they have MB megabytes")
     alive.add_argument("--keep", type=count, metavar="N", help="with --rotate: delete all but the last N of this run")
+    sinks.options(parser)
     stage.run(main, parser)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from netnormal import packets, tables, traffic
+from netnormal import packets, sinks, tables, traffic
 from netnormal.frames import Frames, PcapWriter, whole_bytes
 from netnormal.manifest import Tally
 from netnormal.tables import InputError
@@ -155,9 +155,11 @@ def _existing(table: Path) -> list[Path]:
 class _Segment:
     """The files of one capture, or of one part of a long one. What `append` has taken is in them."""
 
-    def __init__(self, plan: Plan, link_type: int, snaplen: int, longest_frame: int | None) -> None:
+    def __init__(self, plan: Plan, name: str, link_type: int, snaplen: int, longest_frame: int | None) -> None:
         self.plan, self.tally, self.decoder = plan, Tally(longest_frame), packets.Decoder()
         self.began = time.monotonic()
+        self.capture = sinks.Capture(name)
+        self.sha256: str | None = None
         self._rows = io.BytesIO()
         self._writer = tables.Writer(self._rows, tables.PACKETS)
         self._broken = False
@@ -223,10 +225,11 @@ class _Segment:
 
     def close(self, about: Mapping[str, Any], problems: list[str]) -> None:
         self._table.close()
-        checksum = {}
+        checksum: dict[str, str | None] = {}
         if self._pcap:
             self._pcap.close()
-            checksum = {"sha256": None if self._broken else self._pcap.sha256()}
+            self.sha256 = None if self._broken else self._pcap.sha256()
+            checksum = {"sha256": self.sha256}
         self.write_manifest({**about, **checksum}, problems)
 
 
@@ -248,12 +251,13 @@ class Recorder:
     """Writes what a live source passes on, in threads of its own, so that the source is emptied in the meantime.
 
     A context manager: its end finishes the files. `put` blocks of frames; `state` is what is known, once a second.
+    base: a started database that gets the packets too.
     about: what the source says of itself and of its losses, asked from time to time.
     Raises InputError (from `put`, `finish` or the end) when the disk is full; what was written before is whole.
     """
 
-    def __init__(self, plan: Plan, source: Any) -> None:
-        self.plan, self._source = plan, source
+    def __init__(self, plan: Plan, source: Any, base: sinks.Database | None = None) -> None:
+        self.plan, self._source, self._base = plan, source, base
         self.packets = self.wire_bytes = 0
         self.start = self.end = 0
         self.undecoded = 0
@@ -273,7 +277,7 @@ class Recorder:
 
     def _open(self) -> _Segment:
         source = self._source
-        segment = _Segment(self.plan, source.link_types[0], source.snaplen, source.longest_frame)
+        segment = _Segment(self.plan, source.name, source.link_types[0], source.snaplen, source.longest_frame)
         segment.write_manifest(self._about(), [UNFINISHED])
         return segment
 
@@ -322,6 +326,8 @@ class Recorder:
 
     def _append(self, block: Frames, behind: ThreadPoolExecutor) -> Any:
         rows = self._segment.append(block, behind)
+        if self._base:
+            self._base.packets(rows, self._segment.capture)
         low, high = int(block.time.min()), int(block.time.max())
         self.start = min(self.start, low) if self.packets else low
         self.end = max(self.end, high) if self.packets else high
@@ -366,6 +372,8 @@ class Recorder:
         about = self._about()
         self.undecoded += sum(self._segment.decoder.undecoded.values())
         self._segment.close(about | {"statistics": self.state}, [*self._source.problems, *problems])
+        if self._base:
+            self._base.ended(self._segment.capture, self._segment.sha256)
         self._lost_before = self._source.losses()
 
     def _note(self, now: float) -> None:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "stage": {"settings", "tables"},
     "frames": {"kernels", "tables"},
     "live": {"frames", "kernels", "tables"},
-    "recorder": {"frames", "manifest", "packets", "tables", "traffic"},
+    "recorder": {"frames", "manifest", "packets", "sinks", "tables", "traffic"},
     "live_table": set(),
     "packets": {"frames", "kernels", "tables"},
     "manifest": {"frames", "kernels", "tables"},
