@@ -106,6 +106,14 @@ class Patterns:
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
+    beacon_window_s: int
+    beacon_calls: int
+    beacon_score: float
+    beacon_score_of_few: float
+    beacon_usual_ports: tuple[int, ...]
+    upload_bytes: int
+    upload_factor: float
+    upload_quantile: float
 
     def __post_init__(self) -> None:
         for name in ("scan_success_benign", "scan_success_scanner", "scan_detection", "scan_false_alarm"):
@@ -117,7 +125,10 @@ class Patterns:
         for name, value in vars(self).items():
             if isinstance(value, int) and name != "route_trace_ttl":
                 _check(value >= 1, name, value, "1 or more")
-        for name in ("udp_stream_ports", "guess_ports"):
+        for name in ("beacon_score", "beacon_score_of_few", "upload_quantile"):
+            _check(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0, up to 1")
+        _check(self.upload_factor >= 1, "upload_factor", self.upload_factor, "1 or more")
+        for name in ("udp_stream_ports", "guess_ports", "beacon_usual_ports"):
             ports = getattr(self, name)
             _check(all(0 <= port <= 65535 for port in ports), name, list(ports), "ports, 0 to 65535")
 

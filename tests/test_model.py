@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from netnormal import model, settings, tables
 from netnormal.kernels.baseline import group_quantiles
+from netnormal.known import Known
 from netnormal.model import forest as forests
 from netnormal.model.baseline import Baseline
 from netnormal.model.calibration import Tail, score_of
@@ -270,7 +271,7 @@ def test_a_truncated_or_exchanged_model_is_refused(fitted, tmp_path):
 
 
 def test_a_model_of_other_features_is_refused_by_name(fitted, tmp_path):
-    other = model.Model(fitted.sides | {"conversation_luck_ratio": "high"}, {}, {}, CHOSEN, 0, 1)
+    other = model.Model(fitted.sides | {"conversation_luck_ratio": "high"}, {}, {}, CHOSEN, 0, 1, Known())
     model.save(replace(other, windows=fitted.windows), tmp_path / "m.pkl")
     with pytest.raises(tables.InputError, match="conversation_luck_ratio"):
         model.load(tmp_path / "m.pkl")

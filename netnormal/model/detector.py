@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.ensemble import IsolationForest
 
 from netnormal import tables
+from netnormal.known import Known
 from netnormal.model import forest as forests
 from netnormal.model.baseline import NOVELTIES, Baseline, scaled, unscaled
 from netnormal.model.calibration import Tail, score_of
@@ -87,6 +88,7 @@ class Model:
     settings: TrainModel
     start: int
     end: int
+    known: Known
 
     # ------------------------------------------------------------ learning
 
@@ -97,7 +99,8 @@ class Model:
         A window length with too few rows is left out, be it all of them: then every row scores 0.
         """
         sides: dict[str, str] = {column.name: column.side for column in tables.FEATURE_COLUMNS}
-        made = cls(sides, {}, {}, chosen, int(table["first_packet"].min()), int(table["last_packet"].max()))
+        span = int(table["first_packet"].min()), int(table["last_packet"].max())
+        made = cls(sides, {}, {}, chosen, *span, Known.fit(table))
         lengths = np.unique(table["window_s"]).tolist()
         for window_s in lengths:
             rows = table[table["window_s"] == window_s]
@@ -172,6 +175,11 @@ class Model:
                 for at, found in zip(chosen, _reasons(part, table.iloc[chosen]), strict=True):
                     reasons[at] = found
         return reasons
+
+    def known_before(self, start: int, end: int) -> Known | None:
+        """What the baseline had seen, for judging the time from `start` to `end` [ns]; None if the baseline holds part
+        of that time: nothing in it would be new."""
+        return self.known if end <= self.start or self.end < start else None
 
     @property
     def least_anomalous_score(self) -> float:

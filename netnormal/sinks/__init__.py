@@ -45,16 +45,16 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """
     found: list[Sink] = []
-    if args.database is not None:
-        base = database_of(args, settings.detect.database_rows, live=getattr(args, "follow", False))
+    base = database_of(args, settings.detect.database_rows, live=getattr(args, "follow", False))
+    if base:
         base.start()
         found.append(base)
     return found
 
 
-def database_of(args: Any, most_waiting: int, live: bool) -> Database:
+def database_of(args: Any, most_waiting: int, live: bool) -> Database | None:
     """The database that `--database` names, not started yet. Raises InputError if it is no address of one."""
-    return Database(url_of(args.database), most_waiting, live, args.keep_days)
+    return None if args.database is None else Database(url_of(args.database), most_waiting, live, args.keep_days)
 
 
 def options(parser: Any) -> None:

@@ -114,6 +114,20 @@ class Database:
             if not self._put("packets", len(rows), (rows, capture)):
                 capture.lost += len(rows)
 
+    def live_packets(self, source: str) -> Callable[[pd.DataFrame], None]:
+        """A function that takes the packets of a live capture, in which numbers begin anew with each segment."""
+        capture, last = Capture(source), 0
+
+        def take(rows: pd.DataFrame) -> None:
+            nonlocal capture, last
+            if len(rows):
+                if int(rows["packet"].iloc[0]) <= last:
+                    capture = Capture(source)
+                last = int(rows["packet"].iloc[-1])
+                self.packets(rows, capture)
+
+        return take
+
     def ended(self, capture: Capture, sha256: str | None) -> None:
         """The capture is over, and its file has this checksum."""
         if capture.first:
