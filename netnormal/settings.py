@@ -53,6 +53,7 @@ class TrainModel:
     rows_per_tree: int
     range_extension_share: float
     range_extension_reach: float
+    story_rows: int
     shrinkage_rows: float
     spread_floor: float
     minimum_rows: int
@@ -60,6 +61,7 @@ class TrainModel:
     calibration_share: float
     calibration_folds: int
     tail_share: float
+    heavier_tail_ratio: float
     alert_budget_per_day: float
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class TrainModel:
         share, reach = self.range_extension_share, self.range_extension_reach
         _check(0 <= share <= 1, "range_extension_share", share, "from 0 (off) to 1")
         _check(reach >= 1, "range_extension_reach", reach, "1 or more")
+        _check(self.story_rows >= 1, "story_rows", self.story_rows, "1 or more")
         _check(self.shrinkage_rows >= 0, "shrinkage_rows", self.shrinkage_rows, "0 or more")
         _check(self.spread_floor > 0, "spread_floor", self.spread_floor, "more than 0")
         _check(self.minimum_rows >= 20, "minimum_rows", self.minimum_rows, "20 or more")
@@ -76,6 +79,7 @@ class TrainModel:
         _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
         _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
         _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(self.heavier_tail_ratio >= 1, "heavier_tail_ratio", self.heavier_tail_ratio, "1 or more")
         _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")
 
 
