@@ -129,6 +129,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
+    sinks.options(parser)
     return parser
 
 
