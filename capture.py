@@ -30,7 +30,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from netnormal import earlier, frames, live, live_table, packets, recorder, stage, tables
+from netnormal import earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
 from netnormal.manifest import Tally, sentence
 from netnormal.tables import InputError
 
@@ -53,8 +53,13 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
             "--read", "does not go with --interface, --filter or --append", "filter with  tcpdump -r IN -w OUT"
         )
     decoder, tally = packets.Decoder(), Tally()
+    base = sinks.database_of(args, args.settings.capture.database_rows, live=False)
+    if base:
+        base.start()
     with ExitStack() as files:
+        files.enter_context(sinks.closing([base] if base else []))
         source = files.enter_context(frames.open_capture(args.read, waiting=signals.check))
+        kept = sinks.Capture(source.name, lambda: frames.checksum(args.read))
         about = files.enter_context(tables.atomic(table.with_name(f"{stem}.json")))  # changes last
         out = files.enter_context(tables.writer(table, tables.PACKETS))
         line = files.enter_context(stage.terminal.status("reading") if args.terminal else nullcontext())
@@ -67,12 +72,16 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
                 rows = decoder.decode(block)
                 written.result()
                 written = behind.submit(out.append, rows)
+                if base:
+                    base.packets(rows, kept)
                 if line:
                     line.update(f"{tally.packets:,} packets")
             written.result()
         manifest = tally.manifest(source.about(), decoder.undecoded, source.problems)
         signals.then(lambda: None)  # too late to replace nothing: the files belong together
         about.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if base:
+            base.ended(kept, manifest["sha256"])
         earlier.spare_live_capture(table, Path(args.read))
     for problem in source.problems:
         stage.log.warning("%s: %s", source.name, problem)
@@ -95,18 +104,22 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
     snaplen, buffer_bytes = args.snaplen or setting.snaplen, setting.buffer_mb << 20
     megabytes = args.rotate_mb and int(args.rotate_mb * 1e6)
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
+    base = sinks.database_of(args, setting.database_rows, live=True)  # what it loads, it loads as root
     with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as source:
         source.prepare()
         recorder.prepare(source.link_types[0])
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
         signals.then(source.stop)
+        if base:
+            base.start()
         before = earlier.continued(table, plan.pcap, source.about(), source.longest_frame) if args.append else None
         found = before.said if before else earlier.put_away(table)[1]
         if found:
             stage.log.info(found)
         source.start()
         with (
-            recorder.Recorder(plan, source, before) as recording,
+            sinks.closing([base] if base else []),
+            recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
         ):
             stage.log.info("listening on %s%s%s; Ctrl+C ends it", source.name, why, f" as {user}" if user else "")
@@ -145,4 +158,5 @@ if __name__ == "__main__":
     alive.add_argument("--rotate-seconds", type=seconds, metavar="S", help="start new files every S seconds")
     alive.add_argument("--rotate-mb", type=seconds, metavar="MB", help="start new files when they have MB megabytes")
     alive.add_argument("--keep", type=count, metavar="N", help="with --rotate: delete all but the last N of this run")
+    sinks.options(parser)
     stage.run(main, parser)

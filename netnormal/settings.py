@@ -25,11 +25,13 @@ class Capture:
     snaplen: int
     buffer_mb: int
     drop_share: float
+    database_rows: int
 
     def __post_init__(self) -> None:
         _check(64 <= self.snaplen <= 262_144, "snaplen", self.snaplen, "from 64 to 262144 bytes")
         _check(4 <= self.buffer_mb <= 4096, "buffer_mb", self.buffer_mb, "from 4 to 4096")
         _check(0 <= self.drop_share < 1, "drop_share", self.drop_share, "from 0 to less than 1")
+        _check(self.database_rows >= 20_000, "database_rows", self.database_rows, "20000 or more")
 
 
 @dataclass(frozen=True)
@@ -155,13 +157,26 @@ class Incidents:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    packets: int
+    incidents: int
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.packets <= 10_000_000, "packets", self.packets, "from 1 to 10000000")
+        _check(1 <= self.incidents <= 500, "incidents", self.incidents, "from 1 to 500")
+
+
+@dataclass(frozen=True)
 class Detect:
     top_talkers: int
+    database_rows: int
     patterns: Patterns
     incidents: Incidents
+    evidence: Evidence
 
     def __post_init__(self) -> None:
         _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")
+        _check(self.database_rows >= 20_000, "database_rows", self.database_rows, "20000 or more")
 
 
 @dataclass(frozen=True)
