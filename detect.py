@@ -82,7 +82,7 @@ def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: S
     if not args.quiet:
         verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
     if args.evidence:
-        told = [document for document in documents if rules.reason(document) is None]
+        told = [document for document in found.documents if rules.reason(document) is None]
         settings = args.settings.detect.evidence
         evidence.write(output / "evidence", told, evidence.pcaps(packets or args.capture), settings)
     return f"{scores.rows:,} conversations judged → {output}/ (incidents.csv has reasons and Wireshark filters)"
