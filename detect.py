@@ -19,39 +19,54 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from netnormal import detection, frames, inputs, model, stage, tables, threats, traffic, verdict
+import pandas as pd
+
+from netnormal import detection, frames, inputs, model, sinks, stage, suppressions, tables, threats, traffic, verdict
 
 
 def main(args: argparse.Namespace) -> str:
     made = model.load(args.model)
+    rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     stored = None if _is_packets(args.input) else detection.rows_by_window(tables.blocks(args.input, tables.FEATURES))
     packets = args.input if stored is None else _packets_behind(args)
     judge = detection.Detection(made, args.settings, _threats(args, packets), stored)
     output = Path(args.output)
     with stage.workers(args), ExitStack() as stack:
+        outlets = stack.enter_context(sinks.closing(sinks.opened(args, args.settings, rules)))
         scores = stack.enter_context(tables.writer(output / "scores.csv", tables.SCORES))
+
+        def judged(rows: pd.DataFrame) -> None:
+            scores.append(rows)
+            for sink in outlets:
+                sink.scores(rows)
+
         try:
             if packets:
                 for block in stage.progress(inputs.packet_blocks(packets), "Judging packets", args):
                     for table in judge.push(block):
-                        scores.append(table)
+                        judged(table)
                 for table in judge.flush():
-                    scores.append(table)
+                    judged(table)
             for rows in (stored if not packets else None) or ():
-                scores.append(judge.push_rows(rows))
+                judged(judge.push_rows(rows))
         except ValueError as error:
             remedy = "run  python extract_features.py  again, or name the packets behind the features with --capture"
             raise tables.InputError(args.input, f"does not fit {packets}: {error}", remedy) from error
         if not scores.rows:
             raise tables.InputError(args.input, "has no packets", "capture some traffic first")
         found = judge.finish(inputs.manifest(packets) if packets else {})
+        shown, hidden = rules.split(found.incidents)
+        found.summary["detection"]["suppressed"] = len(hidden)
         tables.write(output / "anomalies.csv", tables.ANOMALIES, found.anomalies)
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
-        tables.write_json(output / "incidents.json", detection.documents(found.incidents))
+        documents = detection.documents(found.incidents)
+        tables.write_json(output / "incidents.json", documents)
         tables.write_json(output / "summary.json", found.summary)
+        for sink in outlets:
+            sink.incidents(documents)
     if not args.quiet:
-        verdict.show(found.incidents, found.summary)
+        verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
     return f"{scores.rows:,} conversations judged → {output}/ (incidents.csv has reasons and Wireshark filters)"
 
 
@@ -92,6 +107,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--model", default="models/isolation_forest.pkl", metavar="PKL", help="default: %(default)s")
     add("--output", default="results", metavar="FOLDER", help="default: %(default)s")
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
+    add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     return parser
 
 

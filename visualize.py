@@ -18,7 +18,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from netnormal import figures, inputs, report, stage, tables, tallies
+from netnormal import figures, inputs, report, stage, suppressions, tables, tallies
 
 PAGE_DPI = 150  # of the pictures in the report, at most: it is to stay small enough to send
 
@@ -28,6 +28,8 @@ def main(args: argparse.Namespace) -> str:
     settings = args.settings.visualize
     incidents = tables.read(results / "incidents.csv", tables.INCIDENTS)
     summary, about = summed_up(results / "summary.json")
+    rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
+    incidents, hidden = rules.split(incidents)
     found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
     labels = results / "labelled_packets.csv"
     seen = tallies.Tallies()
@@ -51,6 +53,7 @@ def main(args: argparse.Namespace) -> str:
             incidents,
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
+            hidden=rules.told(hidden, summary.get("end")),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
@@ -114,6 +117,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--output", default="results/figures", metavar="FOLDER", help="for the figures (default: %(default)s)"
+    )
+    made.add_argument(
+        "--suppressions",
+        default=suppressions.FILE,
+        metavar="CSV",
+        help="incidents not to show (default: %(default)s)",
     )
     return made
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def page(
     *,
     subject: str,
     about: Facts,
+    hidden: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
 
@@ -67,6 +68,7 @@ def page(
     incidents  : tables.INCIDENTS, worst first.
     subject    : one line that says which traffic this is about.
     about      : see `facts`.
+    hidden     : sentences about incidents that are suppressed, see `suppressions`.
     """
     rows = [_incident(row) for row in incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)]
     environment = jinja2.Environment(
@@ -85,6 +87,7 @@ def page(
         brief=rows[IN_DETAIL:],
         left_out=max(len(incidents) - IN_DETAIL - IN_BRIEF, 0),
         about=about,
+        hidden=[_sentence(line) for line in hidden],
         found=[_embedded(FOUND[name], pictures[name]) for name in FOUND if name in pictures],
         seen=[_embedded(SEEN[name], pictures[name]) for name in SEEN if name in pictures],
         version=__version__,

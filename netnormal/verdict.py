@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,13 +16,17 @@ MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
 
 
-def show(incidents: pd.DataFrame, summary: dict[str, Any]) -> None:
-    """Print incidents (tables.INCIDENTS, worst first) and what the summary says of traffic and health."""
+def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] = ()) -> None:
+    """Print incidents (tables.INCIDENTS, worst first) and what the summary says of traffic and health.
+
+    also : further sentences, without full stops.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200  # a file or a pipe has no width: let the reader wrap
     found = summary["detection"]
-    by_severity = ", ".join(f"{count} {name}" for name, count in found["incidents_by_severity"].items() if count)
+    counts = incidents["severity"].astype(str).value_counts()
+    by_severity = ", ".join(f"{counts[name]} {name}" for name in COLOURS if name in counts)
     head = f"{len(incidents):,} incidents ({by_severity})" if len(incidents) else "No incidents"
     head = head.replace("1 incidents", "1 incident") if len(incidents) == 1 else head
     traffic = "the conversations given"
@@ -41,6 +46,8 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any]) -> None:
         if len(incidents) > MOST_SHOWN:
             console.print(f"… and {len(incidents) - MOST_SHOWN:,} more")
         console.print("(times are UTC)", style="dim")
+    for line in also:
+        console.print(Text(f"{line[:1].upper()}{line[1:]}.", "dim"))
     health = summary.get("health")
     if health and health["status"] != "ok":
         console.print()

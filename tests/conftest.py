@@ -72,6 +72,24 @@ def run_in() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory, run_in: Callable[..., object]) -> Path:
+    """A folder with a model of the sample's baseline, and in new.csv the mixed part's first attacks: a flood, a scan.
+
+    The folder is shared: name another --output than `results` where a test needs its own.
+    """
+    from netnormal import inputs, tables
+
+    made = tmp_path_factory.mktemp("chain")
+    run_in(made, "capture.py", "--read", SAMPLE / "baseline.pcap.gz", "-q")
+    run_in(made, "extract_features.py", "-q")
+    run_in(made, "train_model.py", "-q")
+    packets = tables.concat(inputs.packet_blocks(SAMPLE / "mixed.pcap.gz"))
+    attacks = packets[packets["time"] < packets["time"].iloc[0] + 110 * 10**9]
+    tables.write(made / "new.csv", tables.PACKETS, attacks)
+    return made
+
+
 def _run(
     folder: Path, script: str, arguments: tuple[object, ...], timeout: float, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:

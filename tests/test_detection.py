@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netnormal import frames, inputs, tables
+from netnormal import frames, tables
 from netnormal.detection import PacketVerdicts, rows_by_window
+
+pytestmark = pytest.mark.xdist_group("chain")  # one process, so that the chain is made once
 
 FILES = ["scores.csv", "anomalies.csv", "labelled_packets.csv", "incidents.csv", "incidents.json", "summary.json"]
 
@@ -65,17 +67,9 @@ def test_packet_numbers_that_do_not_rise_are_refused():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, sample, run_in):
+def folder(chain):
     """The chain up to the model, trained on the sample's baseline, and packets of the mixed part's scan and flood."""
-    made = tmp_path_factory.mktemp("chain")
-    run_in(made, "capture.py", "--read", sample / "baseline.pcap.gz", "-q")
-    run_in(made, "extract_features.py", "-q")
-    run_in(made, "train_model.py", "-q")
-    wanted = inputs.packet_blocks(sample / "mixed.pcap.gz")
-    packets = tables.concat(wanted)
-    attacks = packets[packets["time"] < packets["time"].iloc[0] + 110 * 10**9]
-    tables.write(made / "new.csv", tables.PACKETS, attacks)
-    return made
+    return chain
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from netnormal.tables.contracts import (
     ROW_KEY,
     SCHEMAS,
     SCORES,
+    SUPPRESSIONS,
     TCP_FLAGS,
 )
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, FEATURES
@@ -46,6 +47,7 @@ __all__ = [
     "ROW_KEY",
     "SCHEMAS",
     "SCORES",
+    "SUPPRESSIONS",
     "TCP_FLAGS",
     "Column",
     "InputError",

@@ -75,6 +75,7 @@ SCORES = Schema(
             decimals=None,
         ),
         Column("anomaly", "int", "1 at or over the threshold, else 0", low=0, high=1),
+        Column("packets", "int", "packets of the conversation in the window, both directions", low=1),
     ),
 )
 
@@ -83,7 +84,7 @@ ANOMALIES = Schema(
     "the anomalous rows, most unusual first, with their reasons",
     "python detect.py",
     (
-        *SCORES.columns[:-1],
+        *SCORES.columns[:-2],
         Column("incident_id", "text", "the incident it became part of", empty="none"),
         Column("reasons", "text", "the features that made it anomalous: value, usual range, how far outside"),
         *FEATURES.columns[len(ROW_KEY) :],
@@ -128,6 +129,21 @@ INCIDENTS = Schema(
     prose=True,
 )
 
+SUPPRESSIONS = Schema(
+    "suppressions",
+    "incidents that are not told: an incident that a line describes is hidden on the terminal, in the report, in "
+    "alerts and in eve.json, and stays in every other file. Lines that begin with # are comments",
+    "the person who reads the incidents",
+    (
+        Column("source", "text", "address, network (10.0.0.0/24), or name with * and ?", empty="any"),
+        Column("destination", "text", "the same; every destination of the incident has to fit", empty="any"),
+        Column("pattern", "text", "as in incidents.csv; with * and ?", empty="any"),
+        Column("expires", "text", "date (to its end, UTC) or moment: later incidents are told", empty="never expires"),
+        Column("reason", "text", "why"),
+    ),
+    prose=True,
+)
+
 PACKET_LABELS = Schema(
     "packet_labels",
     "ground truth by packet",
@@ -152,4 +168,14 @@ INTERVAL_LABELS = Schema(
     prose=True,
 )
 
-SCHEMAS = (PACKETS, FEATURES, SCORES, ANOMALIES, LABELLED_PACKETS, INCIDENTS, PACKET_LABELS, INTERVAL_LABELS)
+SCHEMAS = (
+    PACKETS,
+    FEATURES,
+    SCORES,
+    ANOMALIES,
+    LABELLED_PACKETS,
+    INCIDENTS,
+    SUPPRESSIONS,
+    PACKET_LABELS,
+    INTERVAL_LABELS,
+)
