@@ -20,7 +20,7 @@ from netnormal.figures.words import count, duration, label
 
 alt.data_transformers.disable_max_rows()  # tables here are bounded by their makers
 
-_LEGEND = alt.Legend(orient="top", title=None, symbolType="square")
+_LEGEND = alt.Legend(orient="top", title=None, symbolType="square", columns=3)
 _UTC = alt.Scale(type="utc")
 
 
@@ -68,7 +68,7 @@ def timeline(incidents: Sequence[Incident], look: Look, span: tuple[int, int] | 
             color=alt.Color("severity:N", scale=_severity(look), legend=_LEGEND),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("what", "severity", "when")],
         )
-        .properties(height=max(24 * len(order) + 20, 80))
+        .properties(height=max(26 * len(order) + 110, 160))
     )
 
 
@@ -82,8 +82,10 @@ def volume(series: pd.DataFrame, width: int, column: str, look: Look) -> alt.Cha
     totals = series.groupby("protocol")[column].sum().sort_values(ascending=False)
     names = list(totals.index[:5])
     shown = series.assign(protocol=series["protocol"].where(series["protocol"].isin(names), "other"))
-    shown = shown.groupby(["time", "protocol"], as_index=False)[["packets", "bytes"]].sum()
     names += ["other"] if len(totals) > 5 else []
+    times = np.arange(int(series["time"].min()), int(series["time"].max()) + 2 * width, width)
+    every = pd.MultiIndex.from_product([times, names], names=["time", "protocol"])
+    shown = shown.groupby(["time", "protocol"])[["packets", "bytes"]].sum().reindex(every, fill_value=0).reset_index()
     factor = 1 / seconds if column == "packets" else 8e-6 / seconds
     title = "packets/s" if column == "packets" else "Mbit/s"
     low, high = int(series["time"].min()), int(series["time"].max()) + width
@@ -91,7 +93,6 @@ def volume(series: pd.DataFrame, width: int, column: str, look: Look) -> alt.Cha
     frame = pd.DataFrame(
         {
             "start": _time(shown["time"].to_numpy()),
-            "end": _time(shown["time"].to_numpy() + width),
             "rate": shown[column] * factor,
             "protocol": [label(name, 20) for name in shown["protocol"]],
             "mean": words,
@@ -101,15 +102,14 @@ def volume(series: pd.DataFrame, width: int, column: str, look: Look) -> alt.Cha
     scale = alt.Scale(domain=[label(name, 20) for name in names], range=protocol_colours(names, look))
     return (
         alt.Chart(frame)
-        .mark_bar()
+        .mark_area(interpolate="step-after")
         .encode(
             x=alt.X("start:T", scale=_UTC, axis=_axis(low, high)),
-            x2="end:T",
             y=alt.Y("rate:Q", stack=True, title=title),
             color=alt.Color("protocol:N", scale=scale, legend=_LEGEND),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("protocol", "mean", "when")],
         )
-        .properties(height=190)
+        .properties(height=260)
     )
 
 
@@ -134,16 +134,17 @@ def shares(table: pd.DataFrame, look: Look) -> alt.Chart:
         order=alt.Order("share:Q", sort="descending"),
         tooltip=[alt.Tooltip("protocol:N"), alt.Tooltip("of:N"), alt.Tooltip("said:N", title="share")],
     )
-    return base.mark_bar(height={"band": 0.8}).properties(height=110)
+    return base.mark_bar(height={"band": 0.8}).properties(height=190)
 
 
 def rate(frame: pd.DataFrame, part: str, whole: str, width: int, title: str) -> alt.Chart:
     """`part` as a share of `whole` over time. frame: time (start of a bin of `width` ns), and both columns."""
     low, high = int(frame["time"].min()), int(frame["time"].max()) + width
+    times = np.arange(int(frame["time"].min()), int(frame["time"].max()) + 2 * width, width)
+    frame = frame.set_index("time")[[part, whole]].reindex(times, fill_value=0).reset_index()
     table = pd.DataFrame(
         {
             "start": _time(frame["time"].to_numpy()),
-            "end": _time(frame["time"].to_numpy() + width),
             "share": frame[part] / np.maximum(frame[whole], 1),
             "said": [f"{p:,} of {w:,}" for p, w in zip(frame[part], frame[whole], strict=True)],
             "when": [f"{story.clock(time)} UTC, {duration(width / 1e9, '1 ')}" for time in frame["time"]],
@@ -151,14 +152,13 @@ def rate(frame: pd.DataFrame, part: str, whole: str, width: int, title: str) -> 
     )
     return (
         alt.Chart(table)
-        .mark_bar(color=ANOMALOUS)
+        .mark_area(color=ANOMALOUS, interpolate="step-after")
         .encode(
             x=alt.X("start:T", scale=_UTC, axis=_axis(low, high)),
-            x2="end:T",
             y=alt.Y("share:Q", axis=alt.Axis(format="%"), title=title),
             tooltip=[alt.Tooltip("said:N"), alt.Tooltip("when:N")],
         )
-        .properties(height=150)
+        .properties(height=190)
     )
 
 
@@ -191,9 +191,7 @@ def reasons(found: Sequence[Reason], look: Look) -> alt.LayerChart:
         x=alt.X("low:Q", scale=x, axis=axis, title=axis.title), x2="high:Q"
     )
     line = base.mark_rule(color=ANOMALOUS, strokeDash=[3, 3]).encode(x=alt.X("high:Q", scale=x), x2="value:Q")
-    point = base.mark_point(color=ANOMALOUS, filled=True, size=110, shape="diamond").encode(
-        x=alt.X("value:Q", scale=x)
-    )
+    point = base.mark_point(color=ANOMALOUS, filled=True, size=110, shape="diamond").encode(x=alt.X("value:Q", scale=x))
     names = base.mark_text(align="left", dy=-15, fontWeight=600, color=look.text).encode(
         x=alt.datum(0.05, scale=x), text="feature:N"
     )
@@ -215,7 +213,7 @@ def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> a
     rows = rows.assign(other=other)
     heavy = rows.groupby("other")["packets"].sum().sort_values(ascending=False)
     chosen = list(dict.fromkeys([name for name in incident.destinations if name in heavy.index] + list(heavy.index)))
-    rows = rows[rows["other"].isin(chosen[:10])].groupby(["time", "other"], as_index=False)["packets"].sum()
+    rows = rows[rows["other"].isin(chosen[:10])].groupby(["time", "other"], as_index=False)[["packets"]].sum()
     low = min(int(rows["time"].min()), incident.start)
     high = max(int(rows["time"].max()) + width, incident.end)
     frame = pd.DataFrame(
@@ -243,13 +241,13 @@ def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> a
             y=alt.Y("with:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
             color=alt.Color(
                 "packets:Q",
-                scale=alt.Scale(type="log", range=["#c6dbef", "#08306b"] if not look.dark else ["#17375e", "#9ecae1"]),
+                scale=alt.Scale(type="log", range=["#9ecae1", "#08306b"] if not look.dark else ["#17375e", "#9ecae1"]),
                 legend=None,
             ),
             tooltip=[alt.Tooltip("with:N"), alt.Tooltip("packets:Q", format=","), alt.Tooltip("when:N")],
         )
     )
-    return (ground + bars).properties(height=max(26 * len(order) + 20, 70))
+    return (ground + bars).properties(height=max(28 * len(order) + 60, 110))
 
 
 def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look, title: str | None = None) -> alt.LayerChart:
@@ -264,7 +262,7 @@ def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look, titl
     )
     text = base.mark_text(align="left", dx=4, color=look.text).encode(text="said:N")
     return (base.mark_bar(color=look.plain, height={"band": 0.75}) + text).properties(
-        height=max(24 * len(frame) + 20, 60)
+        height=max(26 * len(frame) + 50, 90)
     )
 
 
@@ -305,12 +303,12 @@ def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) 
     cells = base.mark_rect().encode(
         color=alt.Color(
             "packets:Q",
-            scale=alt.Scale(type="log", range=dark if look.dark else ["#c6dbef", "#08306b"]),
+            scale=alt.Scale(type="log", range=dark if look.dark else ["#9ecae1", "#08306b"]),
             legend=alt.Legend(orient="top", title="packets", gradientLength=140),
         )
     )
     ring = base.transform_filter("datum.suspect").mark_point(color=ANOMALOUS, shape="circle", size=50, strokeWidth=2)
-    return (cells + ring).properties(height=max(20 * frame["from"].nunique() + 160, 240))
+    return (cells + ring).properties(height=max(22 * frame["from"].nunique() + 260, 320))
 
 
 def tails(by_window: dict[int, np.ndarray], look: Look) -> alt.LayerChart:
@@ -351,11 +349,11 @@ def latency(table: pd.DataFrame, look: Look) -> alt.LayerChart:
     width = max((high - low) // 60 + 1, 10**9)
     piece = (table["time"] - low) // width
     ms = (table["latency_s"] * 1e3).clip(lower=1e-3)
-    found = ms.groupby(piece).quantile([0.5, 0.95]).unstack()
+    by_piece = ms.groupby(piece)
     rows = []
     for name, column in (("median", 0.5), ("95 %", 0.95)):
-        for index, value in found[column].items():
-            middle = low + int(index) * width + width // 2  # type: ignore[call-overload]
+        for index, value in zip(np.unique(piece), by_piece.quantile(column), strict=True):
+            middle = low + int(index) * width + width // 2
             rows.append({"time": middle, "ms": value, "which": name, "said": f"{value:.3g} ms"})
     frame = pd.DataFrame(rows)
     frame["when"] = [f"{story.clock(time)} UTC" for time in frame["time"]]
@@ -372,7 +370,7 @@ def latency(table: pd.DataFrame, look: Look) -> alt.LayerChart:
             shape=alt.Shape("which:N", scale=shape, legend=None),
             tooltip=[alt.Tooltip("which:N"), alt.Tooltip("said:N"), alt.Tooltip("when:N")],
         )
-        .properties(height=180)
+        .properties(height=260)
     )
 
 

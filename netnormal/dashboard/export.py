@@ -28,7 +28,7 @@ def as_csv(store: Store, chosen: Filter, numbers: np.ndarray | None = None) -> b
     for name in table.columns[table.dtypes == "int64"]:
         table[name] = table[name].astype(object).where(table[name] != -1, "")
     for name in ("dns_query", "server_name"):
-        table[name] = [harmless(word) for word in table[name]]
+        table[name] = table[name].map(harmless)
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 

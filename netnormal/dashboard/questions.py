@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,11 +84,11 @@ def of_service(service: str, wanted: str) -> bool:
     return any(word in (service.lower(), protocol, port) for word in wanted.lower().replace(",", " ").split())
 
 
-def _matching(words: pa.ChunkedArray, test: object) -> pa.ChunkedArray:
+def _matching(words: pa.ChunkedArray, test: Callable[[str], bool]) -> pa.ChunkedArray:
     """Which cells of a dictionary column pass `test`, which is asked once for each distinct word."""
     masks = []
     for chunk in words.chunks:
-        right = np.array([bool(test(word)) for word in chunk.dictionary.to_pylist()] + [False])  # type: ignore[operator]
+        right = np.array([*map(test, chunk.dictionary.to_pylist()), False], bool)
         masks.append(pa.array(right[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)]))
     return pa.chunked_array(masks, pa.bool_())
 
@@ -234,16 +234,16 @@ def hosts(store: Store) -> pd.DataFrame:
     served = _sums(store, Filter(), ["destination", "service"], ["packets_in"], "packets_in")
     asked = _sums(store, Filter(), ["source", "service"], ["packets_out"], "packets_out")
     served = served[served["packets_in"] > 0]
-    known = pd.DataFrame(
+    table_of = pd.DataFrame(
         {
             "host": list(times),
             "first": [low for low, _ in times.values()],
             "last": [high for _, high in times.values()],
         }
     )
-    known["answered"] = known["host"].map(_listed(served, "destination")).fillna("")
-    known["asked"] = known["host"].map(_listed(asked, "source")).fillna("")
-    return known
+    table_of["answered"] = table_of["host"].map(_listed(served, "destination")).fillna("")
+    table_of["asked"] = table_of["host"].map(_listed(asked, "source")).fillna("")
+    return table_of
 
 
 def _listed(table: pd.DataFrame, host: str) -> dict[str, str]:
@@ -259,10 +259,11 @@ def around(store: Store, chosen: Filter, width: int) -> pd.DataFrame:
     for table in _talk(store, chosen, ["source", "destination", "packets_out", "packets_in"]):
         frame = _plain(table.select(["second", "source", "destination", "packets_out", "packets_in"]))
         frame["time"], frame["packets"] = frame["second"] // width * width, frame["packets_out"] + frame["packets_in"]
-        parts.append(frame.groupby(["time", "source", "destination"], as_index=False)["packets"].sum())
+        parts.append(frame.groupby(["time", "source", "destination"], as_index=False)[["packets"]].sum())
     if not parts:
         return pd.DataFrame({"time": [], "source": [], "destination": [], "packets": []})
-    return pd.concat(parts, ignore_index=True).groupby(["time", "source", "destination"], as_index=False).sum()
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.groupby(["time", "source", "destination"], as_index=False)[["packets"]].sum()
 
 
 def bindings(store: Store) -> pd.DataFrame:
@@ -272,7 +273,7 @@ def bindings(store: Store) -> pd.DataFrame:
         return pd.DataFrame({"mac": [], "ip": [], "first": [], "last": [], "packets": []})
     whole = pd.concat(parts, ignore_index=True)
     sums = {"first": "min", "last": "max", "packets": "sum"}
-    return whole.groupby(["mac", "ip"], as_index=False).agg(sums).nlargest(MOST_GROUPS, "packets")  # type: ignore[arg-type]
+    return whole.groupby(["mac", "ip"], as_index=False).agg(sums).nlargest(MOST_GROUPS, "packets")
 
 
 def handshakes(store: Store, chosen: Filter, most: int = 20_000) -> pd.DataFrame:
@@ -282,7 +283,9 @@ def handshakes(store: Store, chosen: Filter, most: int = 20_000) -> pd.DataFrame
         if chosen.hits(part):
             table = store.table(part, "handshakes")
             table = table.append_column("protocol", pa.array(["TCP"] * len(table), pa.string()).dictionary_encode())
-            parts.append(_plain(chosen.of(table, "time", ("client", "server")).select(["time", "service", "latency_s"])))
+            parts.append(
+                _plain(chosen.of(table, "time", ("client", "server")).select(["time", "service", "latency_s"]))
+            )
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"time": [], "service": [], "latency_s": []})
     return whole.iloc[:: max(len(whole) // most, 1)]
 

@@ -105,8 +105,8 @@ def incident(document: Any) -> Incident:
 
 def _reason(one: Any) -> Reason:
     words = one.get("words") or str(one["feature"]).replace("_", " ")
-    numbers = [_number(one.get(name)) for name in ("value", "usual_low", "usual_high")]
-    return Reason(plain(words, 120), *numbers, plain(one.get("unit") or "", 20), _number(one.get("share"), 0.0))
+    value, low, high = (_number(one.get(name)) for name in ("value", "usual_low", "usual_high"))
+    return Reason(plain(words, 120), value, low, high, plain(one.get("unit") or "", 20), _number(one.get("share"), 0.0))
 
 
 def _number(value: Any, otherwise: float = math.nan) -> float:
@@ -279,9 +279,10 @@ class _ScoresFollower:
 
     def _add(self, rows: pd.DataFrame) -> None:
         rows = rows.assign(rare=rows["tail_probability"] <= 0.01, rows=1)
-        for (window, start), part in rows.groupby(["window_s", "window_start"])[["rows", "anomaly", "rare"]]:
-            key = (int(window), int(start))
-            self.times[key] = self.times.get(key, np.zeros(3, np.int64)) + part.sum().to_numpy()
-        for window, part in rows.groupby("window_s"):
-            counts = (part["tail_probability"].to_numpy()[:, None] <= EDGES).sum(axis=0)
-            self.tails[int(window)] = self.tails.get(int(window), np.zeros(len(EDGES), np.int64)) + counts
+        sums = rows.groupby(["window_s", "window_start"], as_index=False)[["rows", "anomaly", "rare"]].sum()
+        for window, start, *counts in sums.to_numpy(np.int64).tolist():
+            self.times[window, start] = self.times.get((window, start), np.zeros(3, np.int64)) + counts
+        for window in np.unique(rows["window_s"].to_numpy()).tolist():
+            tail = rows["tail_probability"].to_numpy()[rows["window_s"].to_numpy() == window]
+            known = self.tails.get(window, np.zeros(len(EDGES), np.int64))
+            self.tails[window] = known + (tail[:, None] <= EDGES).sum(axis=0)

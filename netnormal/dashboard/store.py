@@ -316,7 +316,7 @@ def _digested(rows: pd.DataFrame) -> tuple[pa.Table, pa.Table, pa.Table, pa.Tabl
     bound = pd.DataFrame({"mac": rows["src_mac"], "ip": rows["src_ip"], "first": rows["time"], "last": rows["time"]})
     bound = bound.dropna(subset=["mac", "ip"]).assign(packets=1)
     sums = {"first": "min", "last": "max", "packets": "sum"}
-    bound = bound.groupby(["mac", "ip"], observed=True, as_index=False).agg(sums)  # type: ignore[arg-type]
+    bound = bound.groupby(["mac", "ip"], observed=True, as_index=False).agg(sums)
 
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from netnormal import words
 from netnormal.dashboard.results import Incident, Reason
 from netnormal.figures import SEVERITIES
@@ -125,8 +127,6 @@ def clock(time_ns: int) -> str:
 
 
 def words_time(time_ns: int) -> str:
-    import numpy as np
-
     return str(np.datetime64(int(time_ns), "ns")).replace("T", " ")
 
 
@@ -140,8 +140,10 @@ def reason_texts(one: Incident) -> list[str]:
     return [text for text in said.values() if text][:10]
 
 
-_SAID = re.compile(r"(?P<words>\D+?) (?P<value>[\d.,e+]+)(?P<unit>[^(]*?) \(usually (?:(?P<low>[\d.,e+]+) to |up to )")
-_HIGH = re.compile(r"(?:to|up to) (?P<high>[\d.,e+]+);")
+_SAID = re.compile(
+    r"(?P<words>\D+?) (?P<value>\d[\d.,e+]*)(?P<unit>[^(]*?) \(usually (?:(?P<low>\d[\d.,e+]*) to |up to )"
+)
+_HIGH = re.compile(r"(?:to|up to) (?P<high>\d[\d.,e+]*);")
 
 
 def reasons(one: Incident) -> list[Reason]:
@@ -152,8 +154,8 @@ def reasons(one: Incident) -> list[Reason]:
     for text in reason_texts(one):
         said, high = _SAID.match(text), _HIGH.search(text)
         if said and high:
-            numbers = [float(x.replace(",", "")) for x in (said["value"], said["low"] or "0", high["high"])]
-            found.append(Reason(said["words"], *numbers, said["unit"].strip(), math.nan))
+            value, low, top = (float(x.replace(",", "")) for x in (said["value"], said["low"] or "0", high["high"]))
+            found.append(Reason(said["words"], value, low, top, said["unit"].strip(), math.nan))
     return found[:6]
 
 
@@ -162,10 +164,8 @@ def matching(incidents: Iterable[Incident], severities: Sequence[str], text: str
     wanted = text.lower().split()
     chosen = []
     for one in incidents:
-        held = " ".join(
-            (one.incident_id, one.title, one.kind, one.pattern, one.source, one.technique, *one.destinations)
-            + one.services
-        ).lower()
+        names = (one.incident_id, one.title, one.kind, one.pattern, one.source, one.technique)
+        held = " ".join((*names, *one.destinations, *one.services)).lower()
         if (not severities or one.severity in severities) and all(word in held for word in wanted):
             chosen.append(one)
     return chosen
@@ -183,7 +183,7 @@ def role(name: str, answered: str, asked: str, macs_addresses: int) -> str:
     """What a host seems to be: by what it answers, what it asks for, and how many addresses its hardware sends for."""
     if is_group(name):
         return "group address"
-    if macs_addresses > 4:
+    if macs_addresses > 8:
         return "behind a router"
     serves = [word for word in answered.split() if word.startswith(("TCP/", "UDP/", "SCTP/"))]
     uses = [word for word in asked.split() if word.startswith(("TCP/", "UDP/", "SCTP/"))]
