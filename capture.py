@@ -18,16 +18,20 @@ Stage 1 reads the CSV:  python extract_features.py
 
 from __future__ import annotations
 
+from netnormal import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()
+
 import argparse
 import json
-import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from netnormal import frames, live, live_table, packets, recorder, stage, tables
-from netnormal.manifest import Tally
+from netnormal import earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
+from netnormal.manifest import Tally, sentence
 from netnormal.tables import InputError
 
 
@@ -35,22 +39,27 @@ def main(args: argparse.Namespace) -> str:
     if args.list_interfaces:
         return live_table.interfaces(live.interfaces.listed(1.0))
     table = Path(args.output)
-    stem = table.name.removesuffix(".gz").removesuffix(".csv")
-    if stem == table.name.removesuffix(".gz") or (args.read and table.resolve() == Path(args.read).resolve()):
-        raise InputError(table, "cannot be the output", "name a .csv or .csv.gz file with --output")
-    return read(args, table, stem) if args.read else listen(args, table)
+    with interrupts.Interrupts() as signals:
+        return read(args, table, signals) if args.read else listen(args, table, signals)
 
 
-def read(args: argparse.Namespace, table: Path, stem: str) -> str:
+def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) -> str:
     """A capture file → table and manifest, which replace what lies there when all is written."""
-    if args.interface or args.filter:
+    stem = table.name.removesuffix(".gz").removesuffix(".csv")
+    if stem == table.name.removesuffix(".gz") or Path(args.read).resolve() == table.resolve():
+        raise InputError(table, "cannot be the output", "name another .csv or .csv.gz file with --output")
+    if args.interface or args.filter or args.append:
         raise InputError(
-            "--read", "does not go with --interface or --filter", "filter files with  tcpdump -r IN -w OUT"
+            "--read", "does not go with --interface, --filter or --append", "filter with  tcpdump -r IN -w OUT"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     decoder, tally = packets.Decoder(), Tally()
+    base = sinks.database_of(args, args.settings.capture.database_rows, live=False)
+    if base:
+        base.start()
     with ExitStack() as files:
-        source = files.enter_context(frames.open_capture(args.read))
+        files.enter_context(sinks.closing([base] if base else []))
+        source = files.enter_context(frames.open_capture(args.read, waiting=signals.check))
+        kept = sinks.Capture(source.name, lambda: frames.checksum(args.read))
         about = files.enter_context(tables.atomic(table.with_name(f"{stem}.json")))  # changes last
         out = files.enter_context(tables.writer(table, tables.PACKETS))
         line = files.enter_context(stage.terminal.status("reading") if args.terminal else nullcontext())
@@ -58,27 +67,35 @@ def read(args: argparse.Namespace, table: Path, stem: str) -> str:
         written.set_result(None)
         with ThreadPoolExecutor(1) as behind:  # the writer, while the next block is decoded
             for block in frames.limited(source, args.count, args.duration):
+                signals.check()
                 tally.add(block)
                 rows = decoder.decode(block)
                 written.result()
                 written = behind.submit(out.append, rows)
+                if base:
+                    base.packets(rows, kept)
                 if line:
                     line.update(f"{tally.packets:,} packets")
             written.result()
         manifest = tally.manifest(source.about(), decoder.undecoded, source.problems)
+        signals.then(lambda: None)  # too late to replace nothing: the files belong together
         about.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        recorder.spare_live_capture(table, Path(args.read))
+        if base:
+            base.ended(kept, manifest["sha256"])
+        earlier.spare_live_capture(table, Path(args.read))
     for problem in source.problems:
         stage.log.warning("%s: %s", source.name, problem)
-    return sentence(tally, table, stem, sum(decoder.undecoded.values()))
+    return sentence(tally, table, sum(decoder.undecoded.values()))
 
 
-def listen(args: argparse.Namespace, table: Path) -> str:
+def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) -> str:
     """A live interface → table, pcap and manifest, which are whole at every moment."""
     if table.suffix != ".csv":
         raise InputError(
             table, "cannot be the output of a live capture", "name a .csv file, and compress it afterwards"
         )
+    if args.append and (args.rotate_seconds or args.rotate_mb):
+        raise InputError("--append", "does not go with --rotate-seconds or --rotate-mb", "leave out one of them")
     setting = args.settings.capture
     names, why = args.interface, ""
     if not names:
@@ -87,17 +104,22 @@ def listen(args: argparse.Namespace, table: Path) -> str:
     snaplen, buffer_bytes = args.snaplen or setting.snaplen, setting.buffer_mb << 20
     megabytes = args.rotate_mb and int(args.rotate_mb * 1e6)
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
+    base = sinks.database_of(args, setting.database_rows, live=True)  # what it loads, it loads as root
     with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as source:
         source.prepare()
         recorder.prepare(source.link_types[0])
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
-        _, found = recorder.put_away(table)
+        signals.then(source.stop)
+        if base:
+            base.start()
+        before = earlier.continued(table, plan.pcap, source.about(), source.longest_frame) if args.append else None
+        found = before.said if before else earlier.put_away(table)[1]
         if found:
             stage.log.info(found)
         source.start()
-        live.end_on_signal(source)
         with (
-            recorder.Recorder(plan, source) as recording,
+            sinks.closing([base] if base else []),
+            recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
         ):
             stage.log.info("listening on %s%s%s; Ctrl+C ends it", source.name, why, f" as {user}" if user else "")
@@ -108,39 +130,16 @@ def listen(args: argparse.Namespace, table: Path) -> str:
         stage.log.warning("%s", problem)
     if not args.quiet:
         stage.terminal.print(live_table.table(recording.state))
-    said = sentence(recording, table, table.stem, recording.undecoded)
+    said = sentence(recording, table, recording.undecoded)
     if source.lost:
         print(said)
         raise InputError(f"interface {', '.join(source.lost)}", "went down while capturing", "what came before is kept")
     return said
 
 
-def sentence(tally: Tally | recorder.Recorder, table: Path, stem: str, undecoded: int) -> str:
-    seconds = round((tally.end - tally.start) / 1e9)
-    minutes, rest = divmod(seconds, 60)
-    span = f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
-    size = tally.wire_bytes
-    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
-    left = f"; {undecoded:,} not decoded (see {stem}.json)" if undecoded else ""
-    return f"{tally.packets:,} packets ({span}, {amount}) → {table}{left}"
-
-
-def number(low: float, kind: type[int] | type[float], what: str) -> type:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = kind(-1)
-        if not low <= value < 1e9 or value == 0:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
-        return value
-
-    return parse  # type: ignore[return-value]
-
-
 if __name__ == "__main__":
     parser = stage.parser(__doc__)
-    count, seconds = number(1, int, "whole number from 1"), number(0, float, "number above 0")
+    count, seconds = stage.number(1, int, "whole number from 1"), stage.number(0, float, "number above 0")
     parser.add_argument("--read", metavar="FILE", help="a capture file instead of an interface; - is standard input")
     parser.add_argument("--interface", action="append", metavar="I", help="may be repeated; any: all of them")
     parser.add_argument("--list-interfaces", action="store_true", help="show what there is to listen on, and end")
@@ -148,17 +147,16 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=count, metavar="N", help="end after N packets")
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after S seconds")
     parser.add_argument("--output", default="dataset/captured_data.csv", metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--no-pcap", action="store_true", help="keep the table only, not the packets")
     alive = parser.add_argument_group("live capture")
-    alive.add_argument("--no-pcap", action="store_true", help="keep the table only, not the packets")
-    alive.add_argument(
-        "--snaplen", type=number(64, int, "number of bytes from 64"), metavar="BYTES", help="of each frame"
-    )
-    linux = sys.platform.startswith("linux")
-    alive.add_argument(
-        "--source", choices=("ring", "scapy"), default="ring" if linux else "scapy", help="%(default)s here"
-    )
+    snap = stage.number(64, int, "number of bytes from 64")
+    alive.add_argument("--append", action="store_true", help="continue the earlier capture, do not move it away")
+    alive.add_argument("--snaplen", type=snap, metavar="BYTES", help="of each frame")
+    kind = "ring" if sys.platform.startswith("linux") else "scapy"
+    alive.add_argument("--source", choices=("ring", "scapy"), default=kind, help="%(default)s here")
     alive.add_argument("--user", metavar="NAME", help="whom to become once listening (default: who called sudo)")
     alive.add_argument("--rotate-seconds", type=seconds, metavar="S", help="start new files every S seconds")
     alive.add_argument("--rotate-mb", type=seconds, metavar="MB", help="start new files when they have MB megabytes")
     alive.add_argument("--keep", type=count, metavar="N", help="with --rotate: delete all but the last N of this run")
+    sinks.options(parser)
     stage.run(main, parser)

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from netnormal import frames  # noqa: E402
+from netnormal import frames
 
 BUFFER_MB = 64
 SCAPY = """

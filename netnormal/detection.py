@@ -15,6 +15,7 @@ from netnormal.model import Model
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
+SECOND = 1_000_000_000
 MOST_REASONS = 5  # that an anomaly lists
 LABELS = pd.Index(["normal", "anomalous"])
 
@@ -152,7 +153,14 @@ class Detection:
             when = tables.iso(window.start)
             raise ValueError(f"its rows are not those of the packets in the {window.window_s} s window of {when}")
         rows, anomalous = self._scored(rows)
-        findings = patterns.find(window.packets, flow_table, flow_of_packet, self._settings.patterns)
+        findings = patterns.find(
+            window.packets,
+            flow_table,
+            flow_of_packet,
+            self._settings.patterns,
+            window.window_s,
+            self._model.known_before(window.start, window.start + window.window_s * SECOND),
+        )
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
         draft_of_row, draft_of_flow = self._merger.push(window.window_s, rows, findings, flow_table, row_of_flow)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import select
+import stat
 import struct
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +27,7 @@ from netnormal.tables import InputError
 BLOCK_BYTES = 16 << 20  # read at one go, and
 BLOCK_PACKETS = 1 << 17  # packets passed on at one go; neither has a meaning, results never depend on them
 LONGEST_FRAME = 256 << 20  # a longer claim is damage [bytes]
+_LOOK_S = 0.2  # how often a wait for a pipe looks whether it shall end
 
 _STANDARD_INPUT = "standard input"
 _GIVE_ONE = "give a pcap or pcapng file (editcap converts other kinds of capture)"
@@ -31,6 +35,14 @@ _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BYTE_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 # magic (big endian) → fractions are nanoseconds, bytes of a record header. The last is Kuznetzov's, of old Linux tools.
 _PCAPS = {0xA1B2C3D4: (False, 16), 0xA1B23C4D: (True, 16), 0xA1B2CD34: (False, 24)}
+
+
+def checksum(path: str) -> str | None:
+    """SHA-256 of a file as it lies there; None of what is no file."""
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
@@ -72,10 +84,32 @@ class Interface:
 # ---------------------------------------------------------------- bytes of a file
 
 
+class _Pipe:
+    """A pipe, read so that a signal is heard however long nothing comes.
+
+    Python's own buffered read goes on from one read(2) to the next without looking whether a signal came in between,
+    and then waits. waiting: called again and again while nothing comes; may raise.
+    """
+
+    def __init__(self, raw: IO[bytes], waiting: Callable[[], None]) -> None:
+        self._raw, self._waiting = raw, waiting
+
+    def read(self, size: int) -> bytes:
+        handle = self._raw.fileno()
+        while True:
+            while not select.select([handle], [], [], _LOOK_S)[0]:
+                self._waiting()
+            with contextlib.suppress(BlockingIOError):
+                return os.read(handle, size)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
 class _Bytes:
     """The bytes of a capture, gunzipped if need be, and the SHA-256 of the file as it lies there."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
+    def __init__(self, raw: IO[bytes] | _Pipe) -> None:
         self._raw, self._hash, self.problem, self.ended = raw, hashlib.sha256(), "", False
         self._waiting = self._take(4)  # read already, not passed on yet
         self._gunzip = zlib.decompressobj(31) if self._waiting[:2] == b"\x1f\x8b" else None
@@ -162,7 +196,7 @@ class FileSource:
     Iterating raises InputError if not even one packet is whole and the file is damaged.
     """
 
-    def __init__(self, name: str, raw: IO[bytes], block_bytes: int, block_packets: int) -> None:
+    def __init__(self, name: str, raw: IO[bytes] | _Pipe, block_bytes: int, block_packets: int) -> None:
         self.name, self.interfaces, self.problems, self.packets = name, list[Interface](), list[str](), 0
         self._block_bytes, self._block_packets = block_bytes, block_packets
         self._bytes = _Bytes(raw)
@@ -398,17 +432,26 @@ def _shown(start: bytes) -> str:
     return repr(text) if text.isprintable() and "\ufffd" not in text else start[:8].hex(" ")
 
 
-def open_capture(path: Any, block_bytes: int = BLOCK_BYTES, block_packets: int = BLOCK_PACKETS) -> FileSource:
-    """A capture file (`-`: standard input) as a FileSource. The sizes of blocks change nothing in what comes.
+def open_capture(
+    path: Any,
+    block_bytes: int = BLOCK_BYTES,
+    block_packets: int = BLOCK_PACKETS,
+    waiting: Callable[[], None] = lambda: None,
+) -> FileSource:
+    """A capture file or pipe (`-`: standard input) as a FileSource. The sizes of blocks change nothing in what comes.
 
+    waiting: called again and again while nothing comes from a pipe; what it raises ends the wait.
     Raises InputError if it is missing, unreadable, empty or no capture.
     """
-    if str(path) == "-":
-        return FileSource(_STANDARD_INPUT, sys.stdin.buffer, block_bytes, block_packets)
     with contextlib.ExitStack() as stack:
         try:
-            raw = stack.enter_context(Path(path).open("rb"))
-            source = FileSource(str(path), raw, block_bytes, block_packets)
+            raw = _opened(path)
+            stack.callback(raw.close)
+            regular = stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+            windows = sys.platform == "win32"  # where select knows sockets only
+            piped = raw if regular or windows else _Pipe(raw, waiting)
+            name = _STANDARD_INPUT if str(path) == "-" else str(path)
+            source = FileSource(name, piped, block_bytes, block_packets)
         except FileNotFoundError:
             raise InputError(path, "does not exist", "name a pcap or pcapng file") from None
         except OSError as error:
@@ -417,6 +460,15 @@ def open_capture(path: Any, block_bytes: int = BLOCK_BYTES, block_packets: int =
             ) from error
         stack.pop_all()
         return source
+
+
+def _opened(path: Any) -> IO[bytes]:
+    if str(path) == "-":
+        return sys.stdin.buffer
+    if not Path(path).is_fifo():
+        return Path(path).open("rb")
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for who writes: read waits better
+    return os.fdopen(handle, "rb", buffering=0)
 
 
 def limited(blocks: Iterable[Frames], count: int | None, duration_s: float | None) -> Iterator[Frames]:
@@ -455,14 +507,21 @@ def whole_bytes(path: Any) -> int:
 class PcapWriter:
     """A nanosecond pcap file, little endian: `append` blocks of frames of its link type. A context manager.
 
-    What `append` has taken is in the file: nothing waits. size: bytes so far.
+    What `append` has taken is in the file: nothing waits. size: bytes so far. go_on: behind what a PcapWriter of the
+    same link type and snap length wrote there before, if there is anything.
     """
 
-    def __init__(self, path: Any, link_type: int, snaplen: int) -> None:
+    def __init__(self, path: Any, link_type: int, snaplen: int, go_on: bool = False) -> None:
         self.link_type, self.packets, self.size = link_type, 0, 0
-        self._stream = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by close()
         self._hash = hashlib.sha256()
-        self._write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type))
+        if go_on and Path(path).exists():
+            with Path(path).open("rb") as file:
+                while piece := file.read(1 << 20):
+                    self._hash.update(piece)
+                    self.size += len(piece)
+        self._stream = Path(path).open("ab" if go_on else "wb", buffering=0)  # noqa: SIM115 - closed by close()
+        if not self.size:
+            self._write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type))
 
     def _write(self, piece: bytes | memoryview) -> None:
         left = memoryview(piece)

@@ -21,7 +21,7 @@ SEVERITIES = ("critical", "high", "medium", "low")  # worst first
 LESS_THAN = {"arp_sweep": ("ping_sweep", "port_sweep")}
 #: Evidence that counts events, which happen in one window only.
 EVENTS = {"answered", "refused", "silent", "half_open", "packets", "claims", "connections", "requests", "replies"}
-EVENTS |= {"bytes", "names", "letters"}
+EVENTS |= {"bytes", "names", "letters", "calls", "sent_bytes", "received_bytes"}
 MOST_NAMED = 20  # destinations and services that an incident names
 MOST_SOURCES = 50  # unusual sources of one destination in one window; more of them become one, `many`
 MOST_REASONS = 3  # unusual conversations whose reasons an incident quotes

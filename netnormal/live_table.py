@@ -25,7 +25,12 @@ def amount(count: float) -> str:
 
 def losses(state: Mapping[str, Any]) -> str:
     """What was lost, in words; what nobody counts is not named."""
-    words = {"kernel_drops": "kernel", "ring_freezes": "times full", "interface_drops": "interface"}
+    words = {
+        "kernel_drops": "kernel",
+        "ring_freezes": "times full",
+        "interface_drops": "interface",
+        "disk_drops": "disk",
+    }
     known = [f"{name} {state[key]:,}" for key, name in words.items() if state.get(key) is not None]
     return ", ".join(known) or "not counted"
 
@@ -61,7 +66,7 @@ def table(state: Mapping[str, Any], title: str = "") -> Table:
         "handshakes",
         f"{state['handshakes']:,}: median {latency('handshake_median_s')}, p95 {latency('handshake_p95_s')}",
     )
-    lost = bool(state.get("kernel_drops") or state.get("interface_drops"))
+    lost = any(state.get(name) for name in ("kernel_drops", "interface_drops", "disk_drops"))
     shown.add_row("lost", f"[bold red]{losses(state)}[/]" if lost else losses(state))
     shown.add_row("files", f"csv {amount(state['csv_bytes'])}, pcap {amount(state['pcap_bytes'])}")
     return shown

@@ -1,4 +1,4 @@
-"""A live capture's files: written to as packets come in, whole at every moment, moved away before the next capture."""
+"""A live capture's files: written to as packets come in, whole at every moment."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from netnormal import packets, tables, traffic
-from netnormal.frames import Frames, PcapWriter, whole_bytes
+from netnormal import earlier, packets, tables, traffic
+from netnormal.frames import Frames, PcapWriter
 from netnormal.manifest import Tally
 from netnormal.tables import InputError
 
-KINDS = (".csv", ".pcap", ".json")
-UNFINISHED = "the capture did not end by itself: it still runs, or was killed"
 _MANIFEST_S = 10  # seconds between two states of the manifest while the capture runs
 _WAITING = 4  # blocks that may wait to be written; then the kernel's buffer fills
 _log = logging.getLogger("netnormal")
+Taker = Callable[[pd.DataFrame], None]
 
 
 @dataclass(frozen=True)
@@ -62,115 +61,59 @@ def prepare(link_type: int) -> None:
     Tally().manifest({}, {}, [])  # loads what it needs while we may still read it, too
 
 
-# ---------------------------------------------------------------- what lies there from before
-
-
-def put_away(table: Path) -> tuple[Path | None, str]:
-    """Move the files of an earlier capture to captures/<its start>/ beside them. Where to; what was found, in words.
-
-    A capture that was killed is cut to its last complete records first.
-    Raises InputError if another process writes there, or the files cannot be moved.
-    """
-    there = _existing(table)
-    if not there:
-        return None, ""
-    manifest: Mapping[str, Any] = {}
-    with contextlib.suppress(InputError):
-        manifest = tables.read_json(table.with_suffix(".json"), "")
-    try:
-        _refuse_if_written(table)
-        cut = _mended(table) if UNFINISHED in manifest.get("problems", []) else None
-        folder = _folder(table, str(manifest.get("start") or ""))
-        folder.mkdir(parents=True)
-        for path in there:
-            path.rename(folder / path.name)
-    except OSError as error:
-        raise InputError(
-            table, f"the earlier capture cannot be moved ({error.strerror})", "move it yourself"
-        ) from error
-    if cut is None:
-        return folder, f"the earlier capture is now in {folder}"
-    return folder, f"the earlier capture did not end by itself; it is now in {folder}{cut}"
-
-
-def spare_live_capture(table: Path, read: Path) -> None:
-    """Put away a live capture that lies where the table of another file will be; it cannot be made again."""
-    manifest: Mapping[str, Any] = {}
-    with contextlib.suppress(InputError):
-        manifest = tables.read_json(table.with_suffix(".json"), "")
-    if manifest.get("format") == "live" and read.resolve() != table.with_suffix(".pcap").resolve():
-        _log.info(put_away(table)[1])
-
-
-def _refuse_if_written(table: Path) -> None:
-    if os.name != "posix" or not table.exists():
-        return
-    import fcntl
-
-    with table.open("rb") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(table, "another capture is writing it", "end that one, or name another --output") from None
-
-
-def _mended(table: Path) -> str:
-    """Cut CSV and pcap behind their last complete record; how much that was, in words."""
-    cut = 0
-    if table.exists():
-        size = table.stat().st_size
-        with table.open("r+b") as file:
-            whole, at = 0, size
-            while at and not whole:
-                start = max(at - (1 << 16), 0)
-                file.seek(start)
-                whole = start + file.read(at - start).rfind(b"\n") + 1
-                whole, at = (0, start) if whole == start else (whole, start)
-            file.truncate(whole)
-            cut += size - whole
-    pcap = table.with_suffix(".pcap")
-    if pcap.exists():
-        size, whole = pcap.stat().st_size, whole_bytes(pcap)
-        os.truncate(pcap, whole)
-        cut += size - whole
-    return f", without {cut:,} bytes of half written records" if cut else ", complete to its last record"
-
-
-def _folder(table: Path, start: str) -> Path:
-    if not start:
-        start = datetime.fromtimestamp(min(p.stat().st_mtime for p in _existing(table)), UTC).isoformat()
-    name = start[:19].replace(":", "-") + "Z"
-    captures = table.parent / "captures"
-    free = (captures / (name + (f"-{n}" if n > 1 else "")) for n in range(1, 10_000))
-    return next(folder for folder in free if not folder.exists())
-
-
-def _existing(table: Path) -> list[Path]:
-    return [path for kind in KINDS if (path := table.with_suffix(kind)).exists()]
-
-
 # ---------------------------------------------------------------- files of now
 
 
 class _Segment:
-    """The files of one capture, or of one part of a long one. What `append` has taken is in them."""
+    """The files of one capture, or of one part of a long one. What `append` has taken is in them.
 
-    def __init__(self, plan: Plan, link_type: int, snaplen: int, longest_frame: int | None) -> None:
-        self.plan, self.tally, self.decoder = plan, Tally(longest_frame), packets.Decoder()
+    before: the capture that lies there already, and is continued.
+    """
+
+    def __init__(self, plan: Plan, source: Any, before: earlier.Earlier | None = None) -> None:
+        self.plan, self.decoder, self.before = plan, packets.Decoder(), before
+        self.tally = Tally(source.longest_frame, not source.about().get("anonymized"))
+        if before:
+            self.tally, self.decoder.undecoded = before.tally, before.undecoded
+            self.decoder.packets = before.tally.packets
         self.began = time.monotonic()
         self._rows = io.BytesIO()
         self._writer = tables.Writer(self._rows, tables.PACKETS)
         self._broken = False
-        try:
-            plan.table.parent.mkdir(parents=True, exist_ok=True)
-            self._table = plan.table.open("xb", buffering=0)
-            _hold(self._table)
-            self._pcap = PcapWriter(plan.beside(".pcap"), link_type, snaplen) if plan.pcap else None
-            self._writer.append(tables.empty(tables.PACKETS))  # the header line
-            self.csv_bytes = 0
-            self._write_rows()
-        except OSError as error:
-            raise _cannot(plan.table, error) from error
+        with contextlib.ExitStack() as undo:
+            try:
+                plan.table.parent.mkdir(parents=True, exist_ok=True)
+                self._table = plan.table.open("ab" if before else "xb", buffering=0)
+                undo.callback(self._undo, before is None)
+                earlier.hold(self._table)
+                self._pcap = None
+                if plan.pcap:
+                    pcap = plan.beside(".pcap")
+                    self._pcap = PcapWriter(pcap, source.link_types[0], source.snaplen, before is not None)
+                self._writer.append(tables.empty(tables.PACKETS))  # the header line
+                if self._table.tell():
+                    self._rows.truncate(0)
+                self.csv_bytes = self._table.tell()
+                self._write_rows()
+            except OSError as error:
+                raise _cannot(plan.table, error) from error
+            undo.pop_all()
+
+    def _undo(self, created: bool) -> None:
+        """Leave nothing of files that could not all be made."""
+        self._table.close()
+        for kind in earlier.KINDS if created else ():
+            self.plan.beside(kind).unlink(missing_ok=True)
+
+    @property
+    def problems(self) -> list[str]:
+        """Of the part before this one."""
+        return self.before.problems if self.before else []
+
+    @property
+    def runs(self) -> int:
+        """How many captures one after the other wrote these files."""
+        return 1 + int(self.before.manifest.get("runs") or 1) if self.before else 1
 
     @property
     def pcap_bytes(self) -> int:
@@ -230,13 +173,6 @@ class _Segment:
         self.write_manifest({**about, **checksum}, problems)
 
 
-def _hold(file: io.FileIO) -> None:
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _cannot(path: Path, error: OSError) -> InputError:
     return InputError(path, f"cannot be written ({error.strerror})", "make room or choose another --output")
 
@@ -247,21 +183,30 @@ def _cannot(path: Path, error: OSError) -> InputError:
 class Recorder:
     """Writes what a live source passes on, in threads of its own, so that the source is emptied in the meantime.
 
+    before: the capture that is continued. also: called, in the recorder's thread, with the rows (tables.PACKETS) of
+    each block when they are in the files.
     A context manager: its end finishes the files. `put` blocks of frames; `state` is what is known, once a second.
     about: what the source says of itself and of its losses, asked from time to time.
     Raises InputError (from `put`, `finish` or the end) when the disk is full; what was written before is whole.
     """
 
-    def __init__(self, plan: Plan, source: Any) -> None:
-        self.plan, self._source = plan, source
+    def __init__(
+        self, plan: Plan, source: Any, before: earlier.Earlier | None = None, also: Sequence[Taker] = ()
+    ) -> None:
+        self.plan, self._source, self._also = plan, source, also
         self.packets = self.wire_bytes = 0
         self.start = self.end = 0
         self.undecoded = 0
         self.state: dict[str, Any] = {}
         self.segments: list[Path] = []
+        self._given = self._unwritten = 0
         self._statistics = traffic.TrafficStatistics()
         self._lost_before: dict[str, int | None] = {}
-        self._segment = self._open()
+        if before:
+            self._lost_before = {name: -(before.manifest.get(name) or 0) for name in source.losses()}
+            self.undecoded = -sum(before.undecoded.values())
+        self._segment: _Segment | None = None
+        self._open(before)
         self._began = self._last_state = time.monotonic()
         self._last_manifest, self._state_cost = self._began, 0.0
         self._counted = (0, 0)
@@ -271,11 +216,10 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
-    def _open(self) -> _Segment:
-        source = self._source
-        segment = _Segment(self.plan, source.link_types[0], source.snaplen, source.longest_frame)
-        segment.write_manifest(self._about(), [UNFINISHED])
-        return segment
+    def _open(self, before: earlier.Earlier | None = None) -> None:
+        segment = _Segment(self.plan, self._source, before)
+        segment.write_manifest(self._about(segment), [*segment.problems, earlier.UNFINISHED])
+        self._segment = segment
 
     def __enter__(self) -> Recorder:
         return self
@@ -284,6 +228,7 @@ class Recorder:
         self.finish()
 
     def put(self, block: Frames) -> None:
+        self._given += len(block)
         while not self._failure:
             try:
                 return self._queue.put(block, timeout=0.2)
@@ -301,9 +246,11 @@ class Recorder:
                     self._queue.put(None, timeout=0.2)
                     break
             self._thread.join()
+            self._unwritten = self._given - self.packets
+            lost = [f"{self._failure}; {self._unwritten:,} packets were not written"] if self._failure else []
             try:
                 self._note(time.monotonic())
-                self._close([str(self._failure)] if self._failure else [])
+                self._close(lost)
             except InputError:
                 if not self._failure:
                     raise
@@ -315,58 +262,64 @@ class Recorder:
             with ThreadPoolExecutor(1) as behind:
                 while (block := self._queue.get()) is not None:
                     if len(block):
-                        self._statistics.add(self._append(block, behind))
+                        self._append(block, behind)
                     self._tick()
         except BaseException as error:
             self._failure = error
 
-    def _append(self, block: Frames, behind: ThreadPoolExecutor) -> Any:
+    def _append(self, block: Frames, behind: ThreadPoolExecutor) -> None:
+        assert self._segment is not None
         rows = self._segment.append(block, behind)
         low, high = int(block.time.min()), int(block.time.max())
         self.start = min(self.start, low) if self.packets else low
         self.end = max(self.end, high) if self.packets else high
         self.packets += len(block)
         self.wire_bytes += int(block.length.sum())
-        return rows
+        self._statistics.add(rows)
+        for take in self._also:
+            take(rows)
 
     def _tick(self) -> None:
         now = time.monotonic()
+        segment = self._segment
+        assert segment is not None
         if now - self._last_state >= max(1.0, 20 * self._state_cost):
             self._note(now)
             self._state_cost = time.monotonic() - now
         if now - self._last_manifest >= _MANIFEST_S:
             self._last_manifest = now
-            self._segment.write_manifest(self._about(), [UNFINISHED])
-        if self._full(now):
+            segment.write_manifest(self._about(segment), [*segment.problems, earlier.UNFINISHED])
+        if self._full(segment, now):
             self._close([])
-            folder, _ = put_away(self.plan.table)
+            folder, _ = earlier.put_away(self.plan.table)
             assert folder is not None
             self.segments.append(folder)
             _log.info("a segment is whole: %s", folder, extra={"file_only": True})
             while self.plan.keep is not None and len(self.segments) > self.plan.keep:
                 shutil.rmtree(self.segments.pop(0))
-            self._segment = self._open()
+            self._open()
 
-    def _full(self, now: float) -> bool:
-        plan, segment = self.plan, self._segment
+    def _full(self, segment: _Segment, now: float) -> bool:
         if not segment.tally.packets:
             return False
-        long = plan.rotate_s is not None and now - segment.began >= plan.rotate_s
-        return long or (plan.rotate_bytes is not None and segment.size >= plan.rotate_bytes)
+        long = self.plan.rotate_s is not None and now - segment.began >= self.plan.rotate_s
+        return long or (self.plan.rotate_bytes is not None and segment.size >= self.plan.rotate_bytes)
 
-    def _about(self) -> dict[str, Any]:
+    def _about(self, segment: _Segment) -> dict[str, Any]:
         """What the source says, its losses counted from the start of the segment."""
         about = dict(self._source.about())
         for name, count in self._source.losses().items():
             before = self._lost_before.get(name) or 0
             about[name] = None if count is None else count - before
-        return about | {"drop_share_limit": self.plan.drop_share}
+        return about | {"disk_drops": self._unwritten, "runs": segment.runs, "drop_share_limit": self.plan.drop_share}
 
     def _close(self, problems: list[str]) -> None:
-        about = self._about()
-        self.undecoded += sum(self._segment.decoder.undecoded.values())
-        self._segment.close(about | {"statistics": self.state}, [*self._source.problems, *problems])
-        self._lost_before = self._source.losses()
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            about = self._about(segment) | {"statistics": self.state}
+            self.undecoded += sum(segment.decoder.undecoded.values())
+            segment.close(about, [*segment.problems, *self._source.problems, *problems])
+            self._lost_before = self._source.losses()
 
     def _note(self, now: float) -> None:
         """Bring `state` up to date."""
@@ -390,7 +343,8 @@ class Recorder:
             "handshake_median_s": handshake["median_s"],
             "handshake_p95_s": handshake["p95_s"],
             **self._source.losses(),
-            "csv_bytes": self._segment.csv_bytes,
-            "pcap_bytes": self._segment.pcap_bytes,
+            "disk_drops": self._unwritten,
+            "csv_bytes": self._segment.csv_bytes if self._segment else 0,
+            "pcap_bytes": self._segment.pcap_bytes if self._segment else 0,
         }
         self._last_state, self._counted = now, (self.packets, self.wire_bytes)

@@ -56,6 +56,21 @@ def _jobs(text: str) -> int:
     return number
 
 
+def number(low: float, kind: type[int] | type[float], what: str) -> Callable[[str], float]:
+    """A type of argument: a number from `low` on but not 0; `what` names it where it is refused."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(-1)
+        if not low <= value < 1e9 or value == 0:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}")
+        return value
+
+    return parse
+
+
 def run(main: Callable[[argparse.Namespace], str], arguments: argparse.ArgumentParser) -> NoReturn:
     """Parse, set up, call `main(args)`, print the sentence it returns, and exit.
 

@@ -41,6 +41,17 @@ EVIDENCE = {
     "names": "{:,} distinct names",
     "letters": "{:,} letters in them",
     "mean_letters": "{:,} letters a name",
+    "calls": "{:,} calls",
+    "gap_s": "{:,} s apart (median)",
+    "beacon_score": "RITA's score {}",
+    "regularity": "regularity {}",
+    "alike_sizes": "alike in size {}",
+    "evenness": "evenness {}",
+    "persistence": "persistence {}",
+    "sent_bytes": "{:,} bytes sent",
+    "received_bytes": "{:,} bytes received",
+    "own_most_bytes": "{:,} bytes the most it sent before",
+    "usual_most_bytes": "{:,} bytes the most that others usually send",
     "asked_by": "the router {} asked on its behalf",
     "where": "listed in {}",
     "matched": "seen as {}",
@@ -83,6 +94,14 @@ def title(
     elif pattern == "dns_tunnel":
         words = f"{by} asked for {count('names'):,} names below {evidence['domain']} with {size(count('letters'))} in "
         words += f"them, in {span(span_s)}"
+    elif pattern == "beacon":
+        words = f"{by} called {_listed(services, 1)} of {to} {count('calls'):,} times in {span(span_s)}, about every "
+        words += span(float(evidence["gap_s"]))
+    elif pattern == "upload":
+        words = (
+            f"{by} sent {size(count('sent_bytes'))} to {to} by {_listed(services, 1)} in {span(span_s)}; the most it "
+        )
+        words += f"sent before was {size(count('own_most_bytes'))}"
     elif pattern == "threat_list":
         if source in (evidence["listed"], *str(evidence.get("matched", "")).split(", ")):
             words = f"{by}, which is on the threat list, was in contact with {to}"

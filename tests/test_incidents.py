@@ -249,7 +249,14 @@ def test_spans_are_said_as_people_do(seconds, text):
 
 
 def test_every_pattern_has_a_title_that_names_its_source():
-    evidence = {"victim": B, "taken": B, "hardware_address": MACS[0], "domain": "bad.test", "listed": "bad.test"}
+    evidence = {
+        "victim": B,
+        "gap_s": 5.1,
+        "taken": B,
+        "hardware_address": MACS[0],
+        "domain": "bad.test",
+        "listed": "bad.test",
+    }
     for pattern in [*patterns.KINDS, "unusual_behaviour"]:
         title = words.title(pattern, A, [B], ["TCP/80"], evidence, 3)
         assert title.startswith(A) and not title.endswith("."), title

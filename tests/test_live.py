@@ -438,3 +438,67 @@ def test_reading_another_file_does_not_replace_a_live_capture(netns, tmp_path, r
     assert run_script("capture.py", "--read", "x.pcap").returncode == 0
     kept = [len(frames_of(folder / "captured_data.pcap")) for folder in (tmp_path / "dataset/captures").iterdir()]
     assert sorted(kept) == [0, 1]
+
+
+def numbered(first: int, count: int) -> list[bytes]:
+    return [udp(number.to_bytes(4, "big")) for number in range(first, first + count)]
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize("ending", ["well", "killed", "killed, CSV behind", "killed, pcap behind"])
+def test_append_continues_the_files_as_if_it_had_been_one_capture(netns, tmp_path, ending):
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp port 9")
+    running.send(*numbered(0, 5))
+    time.sleep(1.2)
+    dataset, kept = tmp_path / "dataset", 5
+    if ending == "well":
+        assert running.end(signal.SIGINT)[0] == 0
+    else:
+        running.process.kill()
+        running.process.wait(60)
+        for name, size in (("CSV", 7), ("pcap", 20)):  # half a record
+            if name in ending:
+                kept = 4
+                with (dataset / f"captured_data.{name.lower()}").open("r+b") as file:
+                    file.truncate(file.seek(0, 2) - size)
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp port 9", "--append")
+    running.send(*numbered(5, 3))
+    time.sleep(0.7)
+    code, said = running.end(signal.SIGINT)
+    assert (code, said.split(" (")[0]) == (0, "3 packets")
+    error = running.error.read_text()
+    assert f"after packet {kept}" in error
+    assert not (dataset / "captures").exists()
+    pcap = dataset / "captured_data.pcap"
+    assert frames_of(pcap) == [*numbered(0, kept), *numbered(5, 3)]
+    assert same_as_read(dataset)
+    manifest = json.loads((dataset / "captured_data.json").read_text())
+    assert (manifest["packets"], manifest["runs"], manifest["kernel_drops"]) == (kept + 3, 2, 0)
+    assert manifest["wire_bytes"] == manifest["captured_bytes"] == 46 * (kept + 3)
+    assert manifest["sha256"] == hashlib.sha256(pcap.read_bytes()).hexdigest()
+    assert len(manifest["problems"]) == (ending != "well")
+
+
+@pytest.mark.root
+@needs_root
+def test_append_refuses_what_it_cannot_continue_in_one_sentence(netns, tmp_path, earlier):
+    def refused(*arguments: object) -> str:
+        running = Running(netns, tmp_path, "--append", *arguments)
+        assert running.end() == (1, "")
+        error = running.error.read_text()
+        assert error.count("\n") == 1
+        return error
+
+    assert "is no live capture that could be continued: leave out --append" in refused("--interface", "v1")
+    assert untouched(earlier)
+    for path in earlier.iterdir():
+        path.unlink()
+    first = Running(netns, tmp_path, "--interface", "v1", "--duration", 0.5, "--append")  # nothing there: as without
+    assert first.end()[0] == 0
+    kept = {path.name: path.read_bytes() for path in earlier.iterdir()}
+    assert "has snap length 262144, this capture 100" in refused("--interface", "v1", "--snaplen", 100)
+    assert "has link types Ethernet, this capture Linux cooked" in refused("--interface", "any")
+    assert "was written with a pcap, this capture is not" in refused("--interface", "v1", "--no-pcap")
+    assert "does not go with --rotate" in refused("--interface", "v1", "--rotate-mb", 1)
+    assert {path.name: path.read_bytes() for path in earlier.iterdir()} == kept

@@ -4,6 +4,6 @@ On Linux the kernel's memory-mapped ring (`ring`); elsewhere, or where it is ask
 """
 
 from netnormal.live import interfaces, rights
-from netnormal.live.source import LiveSource, end_on_signal
+from netnormal.live.source import LiveSource
 
-__all__ = ["LiveSource", "end_on_signal", "interfaces", "rights"]
+__all__ = ["LiveSource", "interfaces", "rights"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -208,9 +207,3 @@ def _alone(block: Frames) -> Frames:
 def _sum(numbers: Any) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
-
-
-def end_on_signal(source: LiveSource) -> None:
-    """Ctrl+C and SIGTERM end `source` as if it had ended by itself; more of them change nothing."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: source.stop())

@@ -1,7 +1,8 @@
 """Named behaviours: small pure functions over the packets and flows of one closed window.
 
-They need no baseline, so they name what the forest only calls unusual, and find what a missing or dirty baseline
-hides. Every threshold stands in params.yaml, section detect.patterns, with its source.
+Most need no baseline, so they name what the forest only calls unusual, and find what a missing or dirty baseline
+hides. What honest hosts do too (regular calls, uploads, new services) is found only where an independent baseline
+had nothing like it. Every threshold stands in params.yaml, section detect.patterns, with its source.
 """
 
 from __future__ import annotations
@@ -9,23 +10,33 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from netnormal.patterns import floods, guessing, scans, spoofing, tunnels
+from netnormal.known import Known
+from netnormal.patterns import beacons, floods, guessing, scans, spoofing, tunnels, uploads
 from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
 from netnormal.settings import Patterns
 
 __all__ = ["KINDS", "MANY", "Evidence", "Finding", "find"]
 
 
-def find(packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray, settings: Patterns) -> list[Finding]:
+def find(
+    packets: pd.DataFrame,
+    flows: pd.DataFrame,
+    flow_of_packet: np.ndarray,
+    settings: Patterns,
+    window_s: int = 0,
+    known: Known | None = None,
+) -> list[Finding]:
     """All named behaviours in one closed window, in order of start.
 
     packets : table of tables.PACKETS in order of time; n rows.
     flows, flow_of_packet : what `netnormal.flows.flows(packets)` gives.
+    window_s, known : the window's length and what a baseline that does not hold the window had seen; without one,
+        patterns that need novelty are not looked for.
     Each function's docstring says what it calls by its name, and where that comes from.
     """
     if not len(packets):
         return []
-    view = View(packets, flows, flow_of_packet)
+    view = View(packets, flows, flow_of_packet, window_s, known)
     found = scans.without_repeats([*scans.port_scans(view, settings), *scans.sweeps(view, settings)])
     found += scans.stealth_scans(view, settings)
     found += scans.udp_scans(view, settings)
@@ -37,4 +48,6 @@ def find(packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray,
     found += guessing.brute_force(view, settings)
     found += tunnels.icmp_tunnels(view, settings)
     found += tunnels.dns_tunnels(view, settings)
+    found += beacons.beacons(view, settings)
+    found += uploads.uploads(view, settings)
     return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))

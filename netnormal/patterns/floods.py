@@ -112,7 +112,7 @@ def _by_rate(
         chosen = np.flatnonzero(belongs[view.flow_of_packet])
         back = view.ints("packets_out")[flows[0]] == 0
         if not back:  # the victim's own answers are no part of the flood
-            chosen = chosen[_sent_by_initiator(view, chosen)]
+            chosen = chosen[view.outward(chosen)]
         rate = _busiest_second(time[chosen])
         if rate >= least_per_s:
             evidence: Evidence = {
@@ -149,12 +149,3 @@ def _busiest_second(time: np.ndarray) -> int:
     """The most of these moments [ns] that fall into one second of the clock."""
     second = (time - time.min()) // SECOND
     return int(np.bincount(second).max())
-
-
-def _sent_by_initiator(view: View, packets: np.ndarray) -> np.ndarray:
-    """Which of the packets (rows) the source of their flow sent, by address and, where there are ports, by port."""
-    flow = view.flow_of_packet[packets]
-    source = view.packets["src_ip"].array
-    number = view.names.get_indexer(source.categories)[source.codes[packets]]
-    port = view.packets["src_port"].to_numpy(np.int64)[packets]
-    return (number == view.source[flow]) & ((port == view.ints("src_port")[flow]) | (port < 0))

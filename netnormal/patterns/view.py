@@ -10,6 +10,7 @@ import pandas as pd
 
 from netnormal.flows import ANSWERED, REFUSED, UNANSWERED
 from netnormal.kernels.group import pair_ids
+from netnormal.known import Known, Most
 
 SECOND = 1_000_000_000
 MANY = "many"  # the source of what came from spoofed or very many addresses
@@ -35,6 +36,8 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "brute_force": ("T1110", "high", "brute_force"),
     "icmp_tunnel": ("T1095", "high", "icmp_tunnel"),
     "dns_tunnel": ("T1071.004", "high", "dns_tunnel"),
+    "beacon": ("T1071", "medium", "beacon"),
+    "upload": ("T1048", "medium", "upload"),
     "threat_list": ("T1071", "high", "threat_list"),
 }
 
@@ -84,11 +87,20 @@ class View:
     """The packets and flows of one closed window, as arrays.
 
     `source` and `destination` number the addresses in `names`; `service` the words in `services`. `first` is
-    each flow's first packet (row), `first_ttl` its time to live.
+    each flow's first packet (row), `first_ttl` its time to live. `known` is what an independent baseline had seen in
+    windows of this length, None without one.
     """
 
-    def __init__(self, packets: pd.DataFrame, flows: pd.DataFrame, flow_of_packet: np.ndarray) -> None:
+    def __init__(
+        self,
+        packets: pd.DataFrame,
+        flows: pd.DataFrame,
+        flow_of_packet: np.ndarray,
+        window_s: int = 0,
+        known: Known | None = None,
+    ) -> None:
         self.packets, self.flows, self.flow_of_packet = packets, flows, flow_of_packet
+        self.window_s, self.known = window_s, known
         ends = [flows[name].array for name in ("source", "destination")]
         if not ends[0].categories.equals(ends[1].categories):
             names = ends[0].categories.union(ends[1].categories, sort=False)
@@ -115,6 +127,25 @@ class View:
         if name not in self._ints:  # many patterns ask for the same ones, in very many small windows
             self._ints[name] = self.flows[name].to_numpy(np.int64)
         return self._ints[name]
+
+    def outward(self, rows: np.ndarray) -> np.ndarray:
+        """Which of these packets (rows) the source of their flow sent, by address and, where there are ports, port."""
+        flow = self.flow_of_packet[rows]
+        source = self.packets["src_ip"].array
+        number = self.names.get_indexer(source.categories)[source.codes[rows]]
+        port = self.packets["src_port"].to_numpy(np.int64)[rows]
+        return (number == self.source[flow]) & ((port == self.ints("src_port")[flow]) | (port < 0))
+
+    def most(self, flow: int) -> Most:
+        """The most of this flow's conversation in the baseline; zeros without one."""
+        if self.known is None:
+            return Most()
+        return self.known.most(self.window_s, *self.talk(flow))
+
+    def talk(self, flow: int) -> tuple[str, str, str]:
+        """The conversation of a flow: source, destination, service."""
+        names = self.name(int(self.source[flow])), self.name(int(self.destination[flow]))
+        return *names, str(self.services[int(self.service[flow])])
 
     def is_service(self, words: Collection[str]) -> np.ndarray:
         """Which flows have one of these services (bool)."""
