@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -24,8 +24,8 @@ PAGES = {  # no icons: a page's is also the browser's, and that would be fetched
 POLL_S = 2.0
 
 
-def run(args: argparse.Namespace) -> None:
-    """One run of the page, as Streamlit does it at each interaction."""
+def run(args: Any) -> None:
+    """One run of the page, as Streamlit does it at each interaction. args: the options of dashboard.py."""
     st.set_page_config(page_title="netnormal", layout="wide")
     data = _chosen(args)
     made = {
@@ -52,7 +52,7 @@ def captures(dataset: Path) -> dict[str, Path]:
     return found
 
 
-def _chosen(args: argparse.Namespace) -> show.Data:
+def _chosen(args: Any) -> show.Data:
     """The sidebar, and what it chose."""
     output = Path(args.results)
     following = output / "live"
