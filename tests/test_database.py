@@ -216,3 +216,12 @@ def test_capture_stores_what_it_writes(run_script, tmp_path, sample):
         assert done.returncode == 0, done.stderr
     url = address.url_of(f"sqlite:///{tmp_path}/results/packet_logs.db")
     assert rows(url, "SELECT COUNT(*), COUNT(DISTINCT capture_id) FROM packets") == [(1000, 1)]
+
+
+def test_the_documented_query_counts_what_was_stored(url, packets):
+    page = (Path(__file__).parent.parent / "docs" / "database.md").read_text("utf-8")
+    query = page.split("```sql\n")[1].split("```")[0]
+    stored(url, recorded(packets, sinks.Capture("lab")))
+    minute, length = packets["time"].to_numpy() // (60 * 10**9), packets["length"].to_numpy()
+    expected = [(m * 60, int((minute == m).sum()), int(length[minute == m].sum())) for m in np.unique(minute).tolist()]
+    assert [tuple(int(cell) for cell in row) for row in rows(url, query)] == expected

@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "threats": {"kernels", "patterns", "tables", "traffic"},
     "incidents": {"display_filter", "flows", "patterns", "settings", "tables", "words"},
     "detection": {"features", "flows", "incidents", "model", "patterns", "settings", "tables", "threats", "traffic"},
+    "evidence": {"display_filter", "figures", "frames", "inputs", "packets", "settings", "tables"},
     "sinks": {"settings", "suppressions", "tables"},
     "suppressions": {"tables"},
     "traffic": {"flows", "kernels", "tables"},
