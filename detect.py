@@ -8,7 +8,10 @@ Writes  results/scores.csv               every conversation and window with its 
         results/anomalies.csv            those at or over the threshold, with reasons in words
         results/labelled_packets.csv     every packet: score, normal or anomalous, its incident
         results/incidents.csv and .json  anomalies and named patterns of one story merged, worst first
+        results/eve.json                 incidents for other tools: Suricata's EVE alerts, one a line
         results/summary.json             statistics of the traffic, and whether the capture was sound
+        results/evidence/                with --evidence: a folder for each incident that is not suppressed, with its
+                                         packets, a picture and its story
 
 A window that spans the end of the input is closed at the end.
 """
@@ -21,7 +24,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from netnormal import detection, frames, inputs, model, sinks, stage, suppressions, tables, threats, traffic, verdict
+from netnormal import (
+    detection,
+    evidence,
+    frames,
+    inputs,
+    model,
+    sinks,
+    stage,
+    suppressions,
+    tables,
+    threats,
+    traffic,
+    verdict,
+)
 
 
 def main(args: argparse.Namespace) -> str:
@@ -67,6 +83,10 @@ def main(args: argparse.Namespace) -> str:
             sink.incidents(documents)
     if not args.quiet:
         verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
+    if args.evidence:
+        told = [document for document in documents if rules.reason(document) is None]
+        settings = args.settings.detect.evidence
+        evidence.write(output / "evidence", told, evidence.pcaps(packets or args.capture), settings)
     return f"{scores.rows:,} conversations judged → {output}/ (incidents.csv has reasons and Wireshark filters)"
 
 
@@ -108,6 +128,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--output", default="results", metavar="FOLDER", help="default: %(default)s")
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
+    add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
     sinks.options(parser)
     return parser
 

@@ -151,11 +151,22 @@ class Incidents:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    packets: int
+    incidents: int
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.packets <= 10_000_000, "packets", self.packets, "from 1 to 10000000")
+        _check(1 <= self.incidents <= 500, "incidents", self.incidents, "from 1 to 500")
+
+
+@dataclass(frozen=True)
 class Detect:
     top_talkers: int
     database_rows: int
     patterns: Patterns
     incidents: Incidents
+    evidence: Evidence
 
     def __post_init__(self) -> None:
         _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")

@@ -20,7 +20,15 @@ from netnormal.detection import PacketVerdicts, rows_by_window
 
 pytestmark = pytest.mark.xdist_group("chain")  # one process, so that the chain is made once
 
-FILES = ["scores.csv", "anomalies.csv", "labelled_packets.csv", "incidents.csv", "incidents.json", "summary.json"]
+FILES = [
+    "scores.csv",
+    "anomalies.csv",
+    "labelled_packets.csv",
+    "incidents.csv",
+    "incidents.json",
+    "eve.json",
+    "summary.json",
+]
 
 
 # ---------------------------------------------------------------- the loop

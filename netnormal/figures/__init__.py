@@ -6,7 +6,7 @@ is not used. The same table gives the same bytes. Colours are Okabe and Ito's (2
 tell apart; what colour says is said by place or words too.
 """
 
-from netnormal.figures.found import MAX_LANES, anomalies, scores, timeline
+from netnormal.figures.found import MAX_LANES, anomalies, incident, scores, timeline
 from netnormal.figures.look import LIGHT, LOOKS, SEVERITIES, Look, Picture
 from netnormal.figures.traffic import handshakes, packet_sizes, protocols, throughput, top_hosts, traffic
 
@@ -19,6 +19,7 @@ __all__ = [
     "Picture",
     "anomalies",
     "handshakes",
+    "incident",
     "packet_sizes",
     "protocols",
     "scores",

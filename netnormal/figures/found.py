@@ -24,7 +24,7 @@ from netnormal.figures.look import (
     top,
     total_by,
 )
-from netnormal.figures.words import count, label
+from netnormal.figures.words import count, duration, label
 
 MAX_LANES = 24  # of the incident timeline: more do not fit on a screen
 
@@ -161,4 +161,23 @@ def timeline(incidents: pd.DataFrame, span: tuple[int, int] | None = None, look:
         axes.grid(False)
         axes.grid(True, axis="x")
         time_axis(axes, times, 0.0, margin=0.02)
+    return figure
+
+
+def incident(edges: np.ndarray, mine: np.ndarray, others: np.ndarray, severity: str, look: Look = LIGHT) -> Picture:
+    """Packets over time around one incident: its own, and below them all others.
+
+    edges : n + 1 times [ns] between which the n counts in `mine` and `others` lie, of equal width.
+    """
+    with picture(look, 3.0) as figure:
+        axes = figure.subplots()
+        axes.set_title("Packets of the incident, and all others")
+        x, colour = dates(edges), look.severity[severity]
+        axes.stairs(others, x, fill=True, color=mix(look.muted, look.ground, 0.5))
+        axes.stairs(others + mine, x, baseline=others, fill=True, color=colour)
+        axes.set_ylim(0, 1.15 * max(int((mine + others).max()), 1))
+        axes.set_ylabel(f"packets per {duration((edges[1] - edges[0]) / 1e9)}")
+        legend(figure, [("incident", colour), ("others", mix(look.muted, look.ground, 0.5))])
+        grid(axes, "y")
+        time_axis(axes, pd.Series(edges), 0.0)
     return figure

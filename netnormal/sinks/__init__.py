@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from netnormal.settings import Settings
 from netnormal.sinks.address import url_of
 from netnormal.sinks.database import Capture, Database
+from netnormal.sinks.eve import Eve
 from netnormal.suppressions import Suppressions
 
 __all__ = ["Capture", "Database", "Sink", "closing", "database_of", "opened", "options"]
@@ -44,7 +46,7 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """
-    found: list[Sink] = []
+    found: list[Sink] = [Eve(Path(args.output) / "eve.json", rules)]
     base = database_of(args, settings.detect.database_rows, live=getattr(args, "follow", False))
     if base:
         base.start()

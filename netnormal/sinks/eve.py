@@ -1,0 +1,170 @@
+"""eve.json: incidents for other tools, one JSON object a line, in the shape of Suricata's EVE alerts.
+
+What Suricata's documentation says of the fields: "EVE JSON Format". Community IDs follow Corelight's specification, v1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import communityid
+import pandas as pd
+
+from netnormal import tables
+from netnormal.suppressions import Suppressions
+
+GENERATOR = 1  # gid of rules; the numbers below lie where Suricata leaves room for local rules
+#: pattern → its number, which it keeps for ever, what it is called, and Suricata's class of such alerts
+SIGNATURES = {
+    "unusual_behaviour": (1_000_000, "unusual behaviour", "Potentially Bad Traffic"),
+    "port_scan": (1_000_001, "TCP port scan", "Detection of a Network Scan"),
+    "null_scan": (1_000_002, "TCP scan without flags", "Detection of a Network Scan"),
+    "fin_scan": (1_000_003, "TCP FIN scan", "Detection of a Network Scan"),
+    "xmas_scan": (1_000_004, "TCP Xmas scan", "Detection of a Network Scan"),
+    "ack_scan": (1_000_005, "TCP ACK scan", "Detection of a Network Scan"),
+    "udp_scan": (1_000_006, "UDP port scan", "Detection of a Network Scan"),
+    "port_sweep": (1_000_007, "search for hosts by port", "Detection of a Network Scan"),
+    "ping_sweep": (1_000_008, "search for hosts by ping", "Detection of a Network Scan"),
+    "arp_sweep": (1_000_009, "search for hosts by ARP", "Detection of a Network Scan"),
+    "syn_flood": (1_000_010, "SYN flood", "Attempted Denial of Service"),
+    "udp_flood": (1_000_011, "UDP flood", "Attempted Denial of Service"),
+    "icmp_flood": (1_000_012, "ICMP flood", "Attempted Denial of Service"),
+    "slow_http": (1_000_013, "unfinished requests held open", "Attempted Denial of Service"),
+    "arp_spoofing": (1_000_014, "ARP spoofing", "Misc Attack"),
+    "brute_force": (1_000_015, "logins tried in a row", "Attempted User Privilege Gain"),
+    "icmp_tunnel": (1_000_016, "tunnel in ICMP", "Potential Corporate Privacy Violation"),
+    "dns_tunnel": (1_000_017, "tunnel in DNS", "Potential Corporate Privacy Violation"),
+    "beacon": (1_000_018, "regular calls to one host", "Malware Command and Control Activity Detected"),
+    "upload": (1_000_019, "unusual upload", "Potential Corporate Privacy Violation"),
+    "threat_list": (1_000_020, "contact with a listed host", "Misc Attack"),
+}
+_SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
+_CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
+_PROTOCOLS = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP", "ICMP": "ICMP", "ICMPv6": "IPv6-ICMP", "IGMP": "IGMP"}
+_log = logging.getLogger("netnormal")
+
+
+class Eve:
+    """A sink that keeps `path` equal to the incidents told so far, in that order, without the suppressed ones."""
+
+    def __init__(self, path: Path, rules: Suppressions) -> None:
+        self._path, self._rules = path, rules
+        self._lines: dict[str, str] = {}
+        self._changed = self._failed = False
+
+    def scores(self, rows: pd.DataFrame) -> None:
+        """Scores are no alerts: they are in scores.csv."""
+
+    def incidents(self, documents: Sequence[dict[str, Any]]) -> None:
+        self._changed = True  # none at all is news too: the file of an earlier run is out of date
+        for document in documents:
+            if self._rules.reason(document) is None:
+                self._lines[document["incident_id"]] = json.dumps(event(document), allow_nan=False)
+
+    def tick(self, now_ns: int) -> None:
+        try:
+            self._write()
+        except tables.InputError as error:
+            if not self._failed:
+                _log.warning("%s", error)
+            self._failed = True
+
+    def close(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        if self._changed:
+            with tables.atomic(self._path) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in self._lines.values()), "ascii")
+            self._changed = self._failed = False
+
+
+def event(document: dict[str, Any]) -> dict[str, Any]:
+    """One incident (`detection.documents`) as an EVE alert, in plain values.
+
+    Addresses are named where they are such (no hardware address, not `many`): of several destinations the most
+    affected, and a port only where there is but one service. `netnormal` has all of them.
+    """
+    number, signature, category = SIGNATURES[document["pattern"]]
+    named = document["technique"] is not None
+    confidence = "High" if named else _CONFIDENCE.get(document["severity"], "High")
+    metadata = {"confidence": [confidence], "signature_severity": [document["severity"].capitalize()]}
+    if named:
+        metadata["mitre_technique_id"] = [document["technique"]]
+    return {
+        "timestamp": _time(document["start"]),
+        "event_type": "alert",
+        "flow_id": _flow_id(document["incident_id"]),
+        **_ends(document),
+        "alert": {
+            "action": "allowed",
+            "gid": GENERATOR,
+            "signature_id": number,
+            "rev": 1,
+            "signature": f"netnormal {signature}",
+            "category": category,
+            "severity": _SEVERITY[document["severity"]],
+            "metadata": metadata,
+        },
+        "flow": {"start": _time(document["start"]), "end": _time(document["end"])},
+        "netnormal": {
+            "incident_id": document["incident_id"],
+            "title": document["title"],
+            "reasons": document["reasons"],
+            "display_filter": document["display_filter"],
+            "start": document["start"],
+            "end": document["end"],
+            "source": document["source"],
+            "destinations": document["destinations"],
+            "services": document["services"],
+            "packets": int(document["packets"]),
+            "bytes": int(document["bytes"]),
+            "score": float(document["score"]),
+        },
+    }
+
+
+def _ends(document: dict[str, Any]) -> dict[str, Any]:
+    destinations, services = document["destinations"], document["services"]
+    found: dict[str, Any] = {}
+    if _is_address(document["source"]):
+        found["src_ip"] = document["source"]
+    if destinations and _is_address(destinations[0]):
+        found["dest_ip"] = destinations[0]
+    protocols = {service.partition("/")[0] for service in services}
+    protocol, _, port = services[0].partition("/") if len(protocols) == 1 else ("", "", "")
+    if protocol in _PROTOCOLS:
+        found["proto"] = _PROTOCOLS[protocol]
+    if len(services) == 1 and port.isdecimal():
+        field = "dest_port" if protocol in ("TCP", "UDP", "SCTP") else "icmp_type"
+        found[field] = int(port)
+    if len(destinations) == len(services) == 1 and {"src_ip", "dest_ip"} <= found.keys():
+        echo = {"ICMP/8": communityid.FlowTuple.make_icmp, "ICMPv6/128": communityid.FlowTuple.make_icmp6}
+        if services[0] in echo:  # of other incidents the source's port is not known, or there are many
+            ends = echo[services[0]](found["src_ip"], found["dest_ip"], int(port), 0)
+            found["community_id"] = communityid.CommunityID().calc(ends)
+    return found
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _flow_id(incident_id: str) -> int:
+    """A number for the incident, the same in every run; below 2^53, which every JSON reader keeps whole."""
+    return int.from_bytes(hashlib.sha256(incident_id.encode()).digest()[:8]) >> 11
+
+
+def _time(text: str) -> str:
+    """ISO 8601 with nine decimals and Z, as EVE writes it: microseconds, +0000."""
+    return f"{text[:26]}+0000"
