@@ -234,6 +234,31 @@ def blocks(path: str | os.PathLike[str], schema: Schema, block_bytes: int = BLOC
         )
     if len(set(header)) < len(header):
         raise InputError(path, "has two columns of the same name", _write_again(schema))
+    row = 0
+    with _opened(path, schema) as stream:
+        for table in _parsed(stream, header, schema, path, block_bytes):
+            yield _to_frame(table, schema, path, row)
+            row += table.num_rows
+
+
+def parse(data: bytes, header: str, schema: Schema, where: object) -> pd.DataFrame:
+    """Whole lines of a CSV file as one table of `schema`; `header` is the file's first line, `where` its name.
+
+    For who reads a growing file piece by piece. Raises InputError as `blocks` does.
+    """
+    names = next(csv.reader([header.rstrip("\r\n")]), [])
+    missing = [name for name in schema.names if name not in names]
+    if missing or len(set(names)) < len(names):
+        words = f"no column {', '.join(missing[:5])}" if missing else "has two columns of the same name"
+        raise InputError(where, words, _write_again(schema))
+    stream = io.BytesIO(header.rstrip("\r\n").encode() + b"\n" + data)
+    parts = [_to_frame(table, schema, where, 0) for table in _parsed(stream, names, schema, where, BLOCK_BYTES)]
+    return concat(parts) if parts else empty(schema)
+
+
+def _parsed(
+    stream: IO[bytes], header: list[str], schema: Schema, where: object, block_bytes: int
+) -> Iterator[pa.Table]:
     wanted = header if schema.carries else [name for name in header if name in set(schema.names)]
     types = {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted}
     types |= {column.name: _ARROW_TYPES[column.kind] for column in schema}
@@ -245,21 +270,20 @@ def blocks(path: str | os.PathLike[str], schema: Schema, block_bytes: int = BLOC
         quoted_strings_can_be_null=True,
     )
     row = 0
-    with _opened(path, schema) as stream:
-        try:
-            with pa_csv.open_csv(
-                stream,
-                read_options=pa_csv.ReadOptions(block_size=block_bytes, use_threads=False),
-                parse_options=pa_csv.ParseOptions(newlines_in_values=schema.prose),
-                convert_options=options,
-            ) as reader:
-                for batch in reader:
-                    if batch.num_rows:
-                        yield _to_frame(pa.Table.from_batches([batch]), schema, path, row)
-                        row += batch.num_rows
-        except _INVALID_PYARROW as error:
-            words = str(error).splitlines()[0].removeprefix("In ")
-            raise InputError(path, f"after row {row:,}: {words}", _write_again(schema)) from error
+    try:
+        with pa_csv.open_csv(
+            stream,
+            read_options=pa_csv.ReadOptions(block_size=block_bytes, use_threads=False),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=schema.prose),
+            convert_options=options,
+        ) as reader:
+            for batch in reader:
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
+                    row += batch.num_rows
+    except _INVALID_PYARROW as error:
+        words = str(error).splitlines()[0].removeprefix("In ")
+        raise InputError(where, f"after row {row:,}: {words}", _write_again(schema)) from error
 
 
 def read(path: str | os.PathLike[str], schema: Schema) -> pd.DataFrame:

@@ -1,0 +1,114 @@
+"""What every page shares: which capture, reading it, refreshing by itself, and the way between pages."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from netnormal import suppressions, tables
+from netnormal.dashboard import results, show
+from netnormal.dashboard.pages import incidents, model, network, overview, traffic
+from netnormal.dashboard.store import Store
+
+PAGES = {  # no icons: a page's is also the browser's, and that would be fetched from a font server
+    "overview": ("Overview", overview),
+    "incidents": ("Incidents", incidents),
+    "traffic": ("Traffic", traffic),
+    "network": ("Network", network),
+    "model": ("Model", model),
+}
+POLL_S = 2.0
+
+
+def run(args: Any) -> None:
+    """One run of the page, as Streamlit does it at each interaction. args: the options of dashboard.py."""
+    st.set_page_config(page_title="netnormal", layout="wide")
+    data = _chosen(args)
+    made = {
+        name: st.Page(partial(_page, room.show, data), title=title, url_path=name, default=name == "overview")
+        for name, (title, room) in PAGES.items()
+    }
+    st.session_state["pages"] = made
+    st.navigation(list(made.values())).run()
+
+
+def _page(body: object, data: show.Data) -> None:
+    try:
+        body(data)  # type: ignore[operator]
+    except tables.InputError as error:
+        show.problem(error)
+
+
+def captures(dataset: Path) -> dict[str, Path]:
+    """What can be looked at, by name: the latest capture first, then earlier ones, newest first."""
+    found = {"latest capture": dataset / "captured_data.csv"}
+    for folder in sorted((dataset / "captures").glob("*/"), reverse=True):
+        for table in sorted(folder.glob("*.csv")):
+            found[results.plain(f"{folder.name}/{table.stem}", 80)] = table
+    return found
+
+
+def _chosen(args: Any) -> show.Data:
+    """The sidebar, and what it chose."""
+    output = Path(args.results)
+    following = output / "live"
+    with st.sidebar:
+        known = {Path(args.capture).name: Path(args.capture)} if args.capture else captures(Path(args.dataset))
+        capture = known[st.selectbox("Packets", list(known), key="capture")]
+        folder = output
+        if (following / "status.json").exists():
+            newer = results.signature(following / "status.json") >= results.signature(output / "incidents.json")
+            kind = st.radio("Results", ["live", "whole capture"], index=0 if newer else 1, key="results")
+            folder = following if kind == "live" else output
+        refresh = st.toggle("Refresh by itself", value=True, key="refresh", help="Looks for new data every 2 seconds.")
+        st.caption("Times are UTC, as in the packets.")
+    store, why = _stored(capture, args.cache)
+    rules = suppressions.Suppressions()
+    try:
+        rules = suppressions.read(args.suppressions, optional=True)
+    except tables.InputError as error:
+        show.problem(error)
+    if refresh:
+        _watch(capture, folder, _seen(capture, folder))
+    return show.Data(store, folder, Path(args.model), rules, folder == following, why)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _opened(capture: str, cache: str) -> Store:
+    return Store(Path(capture), Path(cache))
+
+
+def _stored(capture: Path, cache: str) -> tuple[Store | None, str]:
+    if not capture.exists():
+        return None, "No capture yet."
+    store = _opened(str(capture), cache)
+    try:
+        if store.parts:
+            store.update()
+        else:
+            with st.spinner("Reading the capture; only the first time it takes long …"):
+                store.update()
+    except tables.InputError as error:
+        return None, results.plain(error)
+    return store, ""
+
+
+def _seen(capture: Path, folder: Path) -> tuple[tuple[int, int], ...]:
+    files = (capture, folder / "incidents.json", folder / "scores.csv", folder / "status.json")
+    return tuple(results.signature(path) for path in files)
+
+
+@st.fragment(run_every=POLL_S)
+def _watch(capture: Path, folder: Path, seen: tuple[tuple[int, int], ...]) -> None:
+    """Runs the page again when a file has changed; the reader's place and choices stay."""
+    if _seen(capture, folder) != seen:
+        st.rerun()
+
+
+def by_streamlit() -> bool:
+    """Whether Streamlit runs this script, rather than Python."""
+    return "streamlit.runtime" in sys.modules and st.runtime.exists()

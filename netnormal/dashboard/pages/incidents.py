@@ -1,0 +1,159 @@
+"""All incidents to search, and one of them in full."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from netnormal import advice
+from netnormal.dashboard import charts, export, questions, results, story
+from netnormal.dashboard import show as _show
+from netnormal.dashboard.store import Store
+from netnormal.figures import SEVERITIES
+
+PER_PAGE = 20
+MOST_PACKETS = 500
+_MARGIN_NS = 60 * 10**9
+
+
+def show(data: _show.Data) -> None:
+    found, hidden = data.incidents()
+    if found is None:
+        st.header("Incidents")
+        _show.empty("Nothing has been judged yet.", "python detect.py")
+        return
+    wanted = st.query_params.get("incident")
+    one = next((one for one in found if one.incident_id == wanted), None)
+    if one is not None:
+        _one(data, one, found)
+        return
+    st.header(story.headline(found))
+    if wanted:
+        _show.empty("The incident that this address names is not among these results.")
+    if hidden:
+        st.caption(f"{hidden:,} more hidden by suppressions.csv.")
+    if not found:
+        _show.empty("Nothing was unusual enough to be an incident.")
+        return
+    severities = st.pills("Severity", SEVERITIES, selection_mode="multi", key="severities")
+    text = st.text_input("Search", key="search", placeholder="address, kind, service, id …")
+    chosen = story.matching(found, severities, text)
+    shape = st.segmented_control("Show as", ["Cards", "Table"], default="Cards", key="shape")
+    st.caption(f"{len(chosen):,} of {len(found):,}")
+    if shape == "Table":
+        _show.table(listed(chosen), "incident_table")
+        return
+    pages = max(-(-len(chosen) // PER_PAGE), 1)
+    page = st.number_input("Page", 1, pages, key="page") if pages > 1 else 1
+    for incident in chosen[(page - 1) * PER_PAGE : page * PER_PAGE]:
+        _show.card(incident, "list")
+
+
+def listed(chosen: list[results.Incident]) -> pd.DataFrame:
+    """Incidents as a table."""
+    return pd.DataFrame(
+        {
+            "Severity": [one.severity for one in chosen],
+            "What": [one.title for one in chosen],
+            "Source": [story.name_of(one.source) for one in chosen],
+            "Start (UTC)": [story.moment(one.start) for one in chosen],
+            "Duration [s]": [round(one.lasts_s, 3) for one in chosen],
+            "Id": [one.incident_id for one in chosen],
+        }
+    )
+
+
+def _one(data: _show.Data, one: results.Incident, found: list[results.Incident]) -> None:
+    if st.button("All incidents", key="back", icon=":material/arrow_back:"):
+        _show.goto("incidents")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _show.badge(one.severity)
+        st.text(one.incident_id)
+    st.text(one.title)
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        _show.facts(story.facts(one))
+    with right, st.container(border=True):
+        told = advice.of(one.pattern)
+        st.text("What it usually means")
+        st.text(told.means)
+        st.text("What to look at next")
+        st.text(told.then)
+    st.subheader("Why")
+    if one.evidence:
+        _show.facts([(name.replace("_", " "), value) for name, value in one.evidence])
+    reasons = story.reasons(one)
+    if reasons:
+        st.caption("The bar is what is usual here, the diamond is what was seen.")
+        _show.chart(charts.reasons(reasons, _show.look()), "Each feature's value against its usual range")
+    else:
+        for words in story.reason_texts(one):
+            st.text(f"• {words}")
+    if one.normal:
+        st.text(one.normal)
+    _packets(data, one)
+    st.subheader("In Wireshark")
+    st.code(one.display_filter, language=None, wrap_lines=True)
+    _others(one, found)
+
+
+def _packets(data: _show.Data, one: results.Incident) -> None:
+    store = data.store
+    evidence = data.folder / "evidence" / one.incident_id / "packets.pcap"
+    st.subheader("Its packets")
+    if evidence.is_file():
+        st.download_button(
+            "Evidence (PCAP)", evidence.read_bytes, f"{one.incident_id}.pcap", key="evidence", on_click="ignore"
+        )
+    if store is None or not data.fits:
+        _show.empty("The packets of these results are not here: choose their capture on the left.")
+        return
+    around = questions.Filter(start=one.start - _MARGIN_NS, end=one.end + _MARGIN_NS)
+    low, high = max(store.start, around.start or 0), min(store.end, around.end or 0)
+    width = questions.bin_width(low, high)
+    table = questions.around(store, around, width)
+    if len(table) and ((table["source"] == one.source) | (table["destination"] == one.source)).any():
+        st.caption("With whom the source spoke, a minute before and after; shaded: the incident.")
+        _show.chart(charts.around(table, width, one, _show.look()), "With whom the source spoke around the incident")
+    made = data.verdicts()
+    numbers = made.numbers(one.incident_id) if made is not None else None
+    host = one.source if numbers is None and one.source != "many" else ""
+    chosen = questions.Filter(host=host, start=one.start, end=one.end) if numbers is None else questions.Filter()
+    packet_table(store, chosen, "incident", numbers)
+
+
+def packet_table(store: Store, chosen: questions.Filter, key: str, numbers: np.ndarray | None = None) -> None:
+    """The first packets that match, and all of them to download."""
+    shown = questions.packets(store, chosen, MOST_PACKETS, numbers)
+    if not len(shown):
+        st.text("No packets.")
+        return
+    names = ["packet", "time", "src_ip", "dst_ip", "service", "length", "tcp_flags", "dns_query", "server_name"]
+    shown = questions.iso_columns(shown)[names].dropna(axis="columns", how="all")
+    _show.table(shown, f"packets_{key}", height=320)
+    st.caption(f"The first {len(shown):,}; a download holds up to {export.MOST_PACKETS:,}.")
+    source, why = export.origin(store.capture)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Packets (CSV)", lambda: export.as_csv(store, chosen, numbers), "packets.csv", key=f"csv_{key}",
+            on_click="ignore",
+        )  # fmt: skip
+        if source is not None:
+            st.download_button(
+                "Packets (PCAP)",
+                lambda: export.as_pcap(source, export.numbers_of(store, chosen, numbers)),
+                "packets.pcap",
+                key=f"pcap_{key}",
+                on_click="ignore",
+            )
+    if source is None:
+        st.text(why)
+
+
+def _others(one: results.Incident, found: list[results.Incident]) -> None:
+    others = [other for other in found if other.source == one.source and other is not one]
+    if others:
+        st.subheader("What else this source did")
+        for other in sorted(others, key=lambda other: other.start)[:PER_PAGE]:
+            _show.card(other, "others")
