@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from netnormal import features, flows, patterns, tables, traffic
-from netnormal.incidents import SEVERITIES, IncidentMerger
+from netnormal.incidents import SEVERITIES, UNUSUAL, IncidentMerger
 from netnormal.model import Model
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
 SECOND = 1_000_000_000
 MOST_REASONS = 5  # that an anomaly lists
+NAMED_SCORE = 0.99  # least score of a named incident of NAMED_SEVERITIES; the forest's highest are about 0.97
+NAMED_SEVERITIES = ("critical", "high", "medium")
 LABELS = pd.Index(["normal", "anomalous"])
 
 
@@ -86,11 +88,11 @@ class PacketVerdicts:
     def scores(self) -> np.ndarray:
         return self._score[: self.count]
 
-    def table(self, place: np.ndarray, incident_ids: pd.Index, least: float) -> pd.DataFrame:
+    def table(self, place: np.ndarray, incident_ids: pd.Index, least: np.ndarray) -> pd.DataFrame:
         """A table of tables.LABELLED_PACKETS; `place` says which of `incident_ids` each draft became (-1: none).
 
-        A packet of an incident is anomalous and scores at least `least`, whatever its rows' scores: a named pattern
-        knows what a forest trained on such traffic takes for usual.
+        A packet of an incident is anomalous and scores at least `least` of that incident, whatever its rows' scores: a
+        named pattern knows what a forest trained on such traffic takes for usual.
         """
         # What a short window saw says best which packets it was: a long one sees several incidents of a host at once.
         incident = np.full(self.count, -1, np.int64)
@@ -101,7 +103,7 @@ class PacketVerdicts:
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": np.maximum(self.scores, np.where(incident >= 0, least, 0.0)),
+                "score": np.maximum(self.scores, np.append(least, 0.0)[incident]),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
                 "incident_id": pd.Categorical.from_codes(incident, incident_ids),
             }
@@ -204,12 +206,16 @@ class Detection:
         draft_of_row, draft_of_flow = self.merger.push(window.window_s, end, rows, findings, flow_table, row_of_flow)
         if not self._live:
             row_of_packet = row_of_flow[flow_of_packet]
+            draft = self.merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy())
+            # A finding explains why its row is unusual. What else is in that row, as the ordinary lookups beside a
+            # tunnel, is not judged by it.
+            beside = (draft < 0) & self.merger.named(draft_of_row)[row_of_packet]
             self._labels.judge(
                 window.window_s,
                 window.packets["packet"].to_numpy(),
-                rows["score"].to_numpy()[row_of_packet],
-                rows["anomaly"].to_numpy()[row_of_packet] == 1,
-                self.merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy()),
+                np.where(beside, 0.0, rows["score"].to_numpy()[row_of_packet]),
+                (rows["anomaly"].to_numpy()[row_of_packet] == 1) & ~beside,
+                draft,
             )
         return self._noted(rows, anomalous, draft_of_row)
 
@@ -249,11 +255,16 @@ class Detection:
     def _changed(self) -> list[dict[str, Any]]:
         changed = self.merger.changed()
         for row in changed:
-            row["score"] = max(row["score"], self.model.least_anomalous_score)
+            row["score"] = max(row["score"], self._least(row))
         found = documents(changed)
         if not self._live:
             self._documents |= {document["incident_id"]: document for document in found}
         return found
+
+    def _least(self, incident: dict[str, Any]) -> float:
+        """The least score of an incident and its packets: what has a name outranks what is only unusual."""
+        named = incident["pattern"] != UNUSUAL and incident["severity"] in NAMED_SEVERITIES
+        return max(self.model.least_anomalous_score, NAMED_SCORE if named else 0.0)
 
     def finish(self, manifest: dict[str, Any]) -> Outcome:
         """Everything, after `flush`. manifest : captured_data.json, where there is one, else empty."""
@@ -261,7 +272,8 @@ class Detection:
         place = np.full(1 + max((draft for draft, _ in self._decided), default=-1), -1, np.int64)
         if self._decided:
             place[[draft for draft, _ in self._decided]] = ids.get_indexer(pd.Index([one for _, one in self._decided]))
-        labelled = self._labels.table(place, ids, self.model.least_anomalous_score)
+        least = np.array([self._least(document) for document in self._documents.values()])
+        labelled = self._labels.table(place, ids, least)
         summary = self._statistics.summary(manifest, self.windower.late) if self._labels.count else {}
         incidents = worst_first(self._documents.values())
         return Outcome(incidents, labelled, summary | self._summary(incidents, labelled))

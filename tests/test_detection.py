@@ -57,7 +57,7 @@ def test_a_packet_has_its_highest_score_and_the_incident_of_its_shortest_window(
     # drafts 0 and 1 became the third and the first incident, draft 2 none
     verdicts.judge(10, np.array([1, 2, 5]), np.array([0.1, 0.9, 0.2]), np.array([0, 1, 0], bool), np.array([-1, 0, 2]))
     verdicts.judge(60, np.array([2, 5, 6]), np.array([0.5, 0.4, 0.3]), np.array([0, 0, 0], bool), np.array([1, -1, 1]))
-    table = verdicts.table(np.array([2, 0, -1]), pd.Index(["I0003", "I0002", "I0001"]), least=0.7)
+    table = verdicts.table(np.array([2, 0, -1]), pd.Index(["I0003", "I0002", "I0001"]), np.array([0.7, 0.99, 0.7]))
     assert table["packet"].tolist() == [1, 2, 5, 6]
     assert table["score"].tolist() == [0.1, 0.9, 0.4, 0.7]
     assert table["incident_id"].astype(object).fillna("").tolist() == ["", "I0001", "", "I0003"]

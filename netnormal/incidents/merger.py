@@ -15,6 +15,8 @@ from netnormal.settings import Incidents
 
 #: A pattern that says less than these others of the same source, when they are near in time: it is part of them.
 LESS_THAN = {"arp_sweep": ("ping_sweep", "port_sweep")}
+#: Goes on for minutes beside whatever else its source does: of it is only what is between its own hosts.
+STEADY = ("beacon", "upload")
 MOST_PAIRS = 50  # unusual sources of one destination in one window, or destinations of one source: more become one
 MOST_DRAFTS = 1_000  # of unusual conversations in one window; what is beyond becomes one, of `many`
 MOST_WAITING = 5_000  # rows that wait to be settled
@@ -112,6 +114,12 @@ class IncidentMerger:
         spans = [(one.start, one.end) if one else (1, 0) for one in known]
         start, end = np.array(spans, np.int64).reshape(-1, 2)[at].T
         return np.where((start <= time) & (time <= end), draft, -1)
+
+    def named(self, drafts: np.ndarray) -> np.ndarray:
+        """Which drafts of the latest window (int64[n], -1: none) come from a named pattern (bool[n])."""
+        first = self._next - len(self._latest)
+        is_named = np.array([draft.pattern != UNUSUAL for draft in self._latest] + [False])
+        return is_named[np.where(drafts >= 0, drafts - first, -1)]
 
     def advance(self, now: int) -> None:
         """All windows that end by `now` (ns) have been pushed: settles what waited, ends what is over."""
@@ -321,7 +329,7 @@ class IncidentMerger:
 
     def _home(self, draft: Draft) -> Story | None:
         """The named story an unusual conversation is part of: one between the same hosts at about the same time, or one
-        at that very time that its source did, was sent to, or was the victim of. The nearest in time, then the one that
+        at that very time that its source did, was sent to, or was the victim of (unless the story is STEADY). The nearest in time, then the one that
         overlaps most."""
         near, found = self.settings.absorb_s * SECOND, []
         for story in self._open():
@@ -329,7 +337,8 @@ class IncidentMerger:
                 continue
             sides = ({story.source}, victims(story))
             known = [any(end in side for side in sides) for end in (draft.source, *draft.destinations)]
-            if distance <= (near if all(known) else 0) and any(known):
+            beside = any(known) and distance == 0 and story.pattern not in STEADY
+            if all(known) or beside:
                 found.append(story)
         return min(found, key=lambda s: (s.distance(draft), -s.overlap(draft), s.start, s.pattern), default=None)
 
