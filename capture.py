@@ -32,7 +32,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
-from netnormal import anonymize, earlier, frames, live, live_table, packets, recorder, stage, tables
+from netnormal import anonymize, earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
 from netnormal.manifest import Tally, sentence
 from netnormal.tables import InputError
 
@@ -59,9 +59,16 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
     if key and Path(args.read).resolve() == pcap.resolve():
         raise InputError(pcap, "would be replaced by its anonymised copy", "name another file with --output")
     decoder, tally = packets.Decoder(), Tally(whole=key is None)
+    if key and args.database:
+        raise InputError("--anonymize", "does not go with --database", "read the anonymised pcap into it afterwards")
+    base = sinks.database_of(args, args.settings.capture.database_rows, live=False)
+    if base:
+        base.start()
     with ExitStack() as files:
+        files.enter_context(sinks.closing([base] if base else []))
         source: Any = files.enter_context(frames.open_capture(args.read, waiting=signals.check))
         source = anonymize.Anonymized(source, key) if key else source
+        kept = sinks.Capture(source.name, lambda: frames.checksum(args.read))
         about = files.enter_context(tables.atomic(table.with_name(f"{stem}.json")))  # changes last
         out = files.enter_context(tables.writer(table, tables.PACKETS))
         part = files.enter_context(tables.atomic(pcap)) if key and not args.no_pcap else None
@@ -80,6 +87,8 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
                 rows = decoder.decode(block)
                 written.result()
                 written = behind.submit(out.append, rows)
+                if base:
+                    base.packets(rows, kept)
                 if line:
                     line.update(f"{tally.packets:,} packets")
             written.result()
@@ -89,6 +98,8 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
         manifest = tally.manifest({**source.about(), **checksum}, decoder.undecoded, source.problems)
         signals.then(lambda: None)  # too late to replace nothing: the files belong together
         about.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if base:
+            base.ended(kept, manifest["sha256"])
         earlier.spare_live_capture(table, Path(args.read))
     for problem in source.problems:
         stage.log.warning("%s: %s", source.name, problem)
@@ -103,8 +114,8 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         )
     if args.append and (args.rotate_seconds or args.rotate_mb):
         raise InputError("--append", "does not go with --rotate-seconds or --rotate-mb", "leave out one of them")
-    if args.append and args.anonymize:
-        raise InputError("--append", "does not go with --anonymize", "leave out one of them")
+    if args.anonymize and (args.append or args.database):
+        raise InputError("--anonymize", "does not go with --append or --database", "leave out one of them")
     key = anonymize.read_key(args.anonymize) if args.anonymize else None
     setting = args.settings.capture
     names, why = args.interface, ""
@@ -114,19 +125,23 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
     snaplen, buffer_bytes = args.snaplen or setting.snaplen, setting.buffer_mb << 20
     megabytes = args.rotate_mb and int(args.rotate_mb * 1e6)
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
+    base = sinks.database_of(args, setting.database_rows, live=True)  # what it loads, it loads as root
     with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as opened:
         source: Any = anonymize.Anonymized(opened, key) if key else opened
         source.prepare()
         recorder.prepare(source.link_types[0])
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
         signals.then(source.stop)
+        if base:
+            base.start()
         before = earlier.continued(table, plan.pcap, source.about(), source.longest_frame) if args.append else None
         found = before.said if before else earlier.put_away(table)[1]
         if found:
             stage.log.info(found)
         source.start()
         with (
-            recorder.Recorder(plan, source, before) as recording,
+            sinks.closing([base] if base else []),
+            recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
         ):
             stage.log.info("listening on %s%s%s; Ctrl+C ends it", source.name, why, f" as {user}" if user else "")
@@ -167,4 +182,5 @@ if __name__ == "__main__":
     alive.add_argument("--rotate-seconds", type=seconds, metavar="S", help="start new files every S seconds")
     alive.add_argument("--rotate-mb", type=seconds, metavar="MB", help="start new files when they have MB megabytes")
     alive.add_argument("--keep", type=count, metavar="N", help="with --rotate: delete all but the last N of this run")
+    sinks.options(parser)
     stage.run(main, parser)

@@ -108,6 +108,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--output", default="results", metavar="FOLDER", help="default: %(default)s")
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
+    sinks.options(parser)
     return parser
 
 

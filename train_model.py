@@ -29,6 +29,8 @@ def main(args: argparse.Namespace) -> str:
     for window_s, why in made.left_out.items():
         stage.log.warning("No model for windows of %s s: %s.", window_s, why)
     stage.log.warning("Note: %s.", made.promise())
+    if warning := made.warning():
+        stage.log.warning("Note: %s.", warning)
     rows = sum(part.rows for part in made.windows.values())
     lengths = f"in windows of {' and '.join(map(str, made.windows))} s" if made.windows else "too few for a forest"
     span = np.timedelta64(made.end - made.start, "ns") / np.timedelta64(1, "m")

@@ -1,10 +1,11 @@
 """How good is the detection, and what does a setting do to it? Trains on one capture, judges a labelled one.
 
-    python benchmarks/detection.py BASELINE CAPTURE LABELS [--seeds 5] [--try trees=100] [--try rows_per_tree=256] …
+    python -m benchmarks.detection BASELINE CAPTURE LABELS [--seeds 5] [--try trees=100] [--try rows_per_tree=256] …
 
 Prints a line for the settings in params.yaml and one for each --try, which changes settings of train_model
-(several at once: --try trees=100,range_extension_share=0). Figures are means over the seeds, with the lowest and
-highest ROC AUC. `forest` judges by conversations alone; `with patterns` is what detect.py writes.
+(several at once: --try trees=100,range_extension_share=0), then one per attack for the settings in params.yaml.
+Figures are means over the seeds, with their 95 % confidence interval (Student's t). `forest` judges by conversations
+alone; `with patterns` is what detect.py writes.
 """
 
 from __future__ import annotations
@@ -12,34 +13,61 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 import yaml
 
 from netnormal import detection, evaluation, features, inputs, model, settings, tables
 
+FIGURES = ("roc_auc", "mean_roc_auc", "recall", "mean_recall")
 
-def feature_table(path: str, chosen: settings.Settings) -> pd.DataFrame:
+
+def packets_of(path: str) -> pd.DataFrame:
+    return tables.concat(list(inputs.packet_blocks(path)))
+
+
+def feature_table(packets: pd.DataFrame, chosen: settings.Settings) -> pd.DataFrame:
     windower = features.Windower(chosen.extract_features)
-    parts = [features.features_of(windower.push(block)) for block in inputs.packet_blocks(path)]
-    return tables.concat([part for part in [*parts, features.features_of(windower.flush())] if len(part)])
+    return features.features_of(windower.push(packets) + windower.flush())
 
 
-def judge(baseline: pd.DataFrame, packets: pd.DataFrame, known: evaluation.Truth, chosen: settings.Settings) -> dict:
-    """The figures of one model."""
+def labelled(path: str, labels: str, chosen: settings.Settings) -> tuple[pd.DataFrame, evaluation.Truth]:
+    packets = packets_of(path)
+    table = tables.read(labels, tables.identify(labels, [tables.PACKET_LABELS, tables.INTERVAL_LABELS]))
+    return packets, evaluation.truth(table, packets, chosen.evaluate.merge_labels)
+
+
+def judge(
+    baseline: pd.DataFrame, packets: pd.DataFrame, known: evaluation.Truth, chosen: settings.Settings
+) -> dict[str, Any]:
+    """The figures of one model: `forest`, `with patterns`, `incidents`; and `attacks`, a table of one row each."""
     made = model.Model.fit(baseline, chosen.train_model, jobs=2)
     run = detection.Detection(made, chosen)
     run.push(packets)
     run.flush()
     found = run.finish({})
-    figures = {}
+    figures: dict[str, Any] = {}
+    each = {}
     for name, score in (("forest", run.row_scores), ("with patterns", found.labelled_packets["score"].to_numpy())):
-        figures[name], _ = evaluation.packet_figures(score, known, chosen.evaluate.false_positive_rate)
-    seen, _ = evaluation.alert_figures(
+        figures[name], each[name] = evaluation.packet_figures(score, known, chosen.evaluate.false_positive_rate)
+    seen, events = evaluation.alert_figures(
         known, packets, found.labelled_packets, found.incidents, found.anomalies, chosen.extract_features.windows_s[0]
     )
-    return figures | {"incidents": seen}
+    forest = each["forest"].rename(columns={"roc_auc": "forest_auc", "recall": "forest_recall"})
+    attacks = events.merge(each["with patterns"], on="attack").merge(forest.drop(columns="packets"), on="attack")
+    return figures | {"incidents": seen, "attacks": attacks}
+
+
+def interval(values: list[float], form: str = ".3f") -> str:
+    """Mean and half the width of its 95 % confidence interval."""
+    mean, count = np.mean(values), len(values)
+    if count < 2:
+        return format(mean, form)
+    half = scipy.stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
+    return f"{mean:{form}} ± {half:{form}}"
 
 
 def main() -> None:
@@ -50,12 +78,11 @@ def main() -> None:
     parser.add_argument("--try", dest="tries", action="append", default=[], metavar="NAME=VALUE,…")
     args = parser.parse_args()
     chosen = settings.load("params.yaml")
-    baseline = feature_table(args.baseline, chosen)
-    packets = tables.concat(list(inputs.packet_blocks(args.capture)))
-    labels = tables.read(args.labels, tables.identify(args.labels, [tables.PACKET_LABELS, tables.INTERVAL_LABELS]))
-    known = evaluation.truth(labels, packets, chosen.evaluate.merge_labels)
-    print("| settings | judged by | ROC AUC (lowest, highest) | mean AUC | recall | mean recall | found | false |")
-    print("|---|---|---|---|---|---|---|---|")
+    baseline = feature_table(packets_of(args.baseline), chosen)
+    packets, known = labelled(args.capture, args.labels, chosen)
+    print("| settings | judged by | ROC AUC | mean AUC | recall | mean recall | found | of these named | false |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    attacks = []
     for words in ["", *args.tries]:
         changes = {
             name: yaml.safe_load(value) for name, value in (part.split("=") for part in words.split(",") if part)
@@ -64,18 +91,30 @@ def main() -> None:
         for seed in range(1, args.seeds + 1):
             train = replace(chosen.train_model, seed=seed, **changes)
             runs.append(judge(baseline, packets, known, dataclasses.replace(chosen, train_model=train)))
+        if not words:
+            attacks = [run["attacks"] for run in runs]
         for name in ("forest", "with patterns"):
-            auc = [run[name]["roc_auc"] for run in runs]
-            mean = {key: np.mean([run[name][key] for run in runs]) for key in runs[0][name]}
-            seen = {
-                key: np.mean([run["incidents"][key] for run in runs]) for key in ("attacks_found", "false_incidents")
-            }
-            alerts = f"{seen['attacks_found']:.1f} | {seen['false_incidents']:.1f}" if name != "forest" else "– | –"
-            print(
-                f"| {words or 'params.yaml'} | {name} | {mean['roc_auc']:.3f} ({min(auc):.3f}, {max(auc):.3f}) "
-                f"| {mean['mean_roc_auc']:.3f} | {mean['recall']:.3f} | {mean['mean_recall']:.3f} | {alerts} |",
-                flush=True,
-            )
+            cells = [interval([run[name][key] for run in runs]) for key in FIGURES]
+            found = "attacks_found_by_forest" if name == "forest" else "attacks_found"
+            for key in (found, "attacks_found_by_pattern", "false_incidents"):
+                shown = key == found or name != "forest"
+                cells.append(interval([run["incidents"][key] for run in runs], ".1f") if shown else "–")
+            print(f"| {words or 'params.yaml'} | {name} | {' | '.join(cells)} |", flush=True)
+    show_attacks(pd.concat(attacks), args.seeds)
+
+
+def show_attacks(attacks: pd.DataFrame, seeds: int) -> None:
+    print("\n| attack | packets | forest: AUC | recall | found by forest | found | as | incidents | after [s] |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, rows in attacks.groupby("attack", sort=False):
+        patterns = " ".join(dict.fromkeys(" ".join(rows["patterns"]).split()))
+        print(
+            f"| {name} | {rows['packets'].iloc[0]:,} | {interval(rows['forest_auc'].tolist())} "
+            f"| {interval(rows['forest_recall'].tolist(), '.2f')} | {rows['by_forest'].sum()}/{seeds} "
+            f"| {rows['found'].sum()}/{seeds} | {patterns or '–'} | {rows['incident_count'].mean():.1f} "
+            f"| {rows['time_to_detect_s'].median():.1f} |"
+        )
+    print(f"\nMedian time to detect: {attacks['time_to_detect_s'].median():.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write docs/features.md and docs/schemas.md from the code, so that they cannot lie.
+"""Write docs/features.md, docs/schemas.md and docs/database.md from the code, so that they cannot lie.
 
 python docs/make_docs.py           write them
 python docs/make_docs.py --check   exit with 1 if they differ from what would be written
@@ -15,6 +15,7 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from netnormal import tables  # noqa: E402
+from netnormal.sinks import schema as database  # noqa: E402
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, Feature  # noqa: E402
 from netnormal.tables.flow_columns import FLOWS  # noqa: E402
 
@@ -50,6 +51,39 @@ Plain CSV in UTF-8 with one header line, commas between cells, lines ended by LF
 An empty cell means "does not apply"; 0 means measured zero. Times are UTC, ISO 8601 with nine decimals and `Z`
 (`2026-11-21T04:00:05.275434000Z`). Readers check names, types and ranges, and say which stage to run when something is
 missing. Extra columns are allowed.
+"""
+DATABASE_INTRO = """# Databases
+
+`--database` makes `capture.py` store packets, and `detect.py` scores and incidents, besides writing their files:
+
+```sh
+python capture.py --read office.pcap --database                 # SQLite, results/packet_logs.db
+python detect.py --database mysql://netnormal@db.lan/netnormal  # MariaDB or MySQL; postgresql://USER@HOST/DATABASE
+```
+
+The password comes from `NETNORMAL_DATABASE_PASSWORD`, or the whole URL from `NETNORMAL_DATABASE`, in the
+environment or in a file `.env`, which git ignores. A password on the command line is refused: all users of
+the machine could read it.
+
+- **Nothing is stored twice.** A packet is known by its capture and number, a score by its window and
+  conversation, an incident by its identifier. A capture is known by its first packet and, where two begin
+  alike, by its checksum. Use one database for one network.
+- **Outages.** A live capture never waits for a database: up to `database_rows` (params.yaml) rows wait in
+  memory, what comes beyond is lost to the database (not to the files), is counted in `captures.lost_packets`,
+  and is said once. A run that reads files waits 30 s, then ends with exit code 1; running it again stores
+  what is missing.
+- **`--keep-days N`** deletes, at the start and hourly, what is more than N days older than the latest row, by
+  packet time. SQLite uses the room again, but its file does not shrink.
+- **Versions.** The tables are of version {version}. An earlier database is brought up to date, a later one is
+  refused.
+
+Times are nanoseconds since 1970, UTC. A query for traffic by the minute of the last capture:
+
+```sql
+SELECT (time_ns - time_ns % 60000000000) / 1000000000 AS unix_time, COUNT(*) AS packets, SUM(length) AS bytes
+FROM packets WHERE capture_id = (SELECT MAX(capture_id) FROM captures)
+GROUP BY time_ns - time_ns % 60000000000 ORDER BY 1
+```
 """
 
 
@@ -89,7 +123,25 @@ def schemas_page() -> str:
     return "".join(parts)
 
 
-PAGES = {"features.md": features_page, "schemas.md": schemas_page}
+def database_page() -> str:
+    parts = [WRITTEN, DATABASE_INTRO.format(version=database.VERSION)]
+    for one in database.METADATA.sorted_tables:
+        parts.append(f"\n## {one.name}\n\n{str(one.comment).capitalize()}.\n\n")
+        key = {column.name for column in one.primary_key}
+        cells = (
+            (
+                f"`{c.name}`",
+                str(c.type),
+                str(c.comment),
+                "key" if c.name in key else "may be" if c.nullable else "never",
+            )
+            for c in one.columns
+        )
+        parts.append(table(("column", "type", "meaning", "empty"), cells))
+    return "".join(parts)
+
+
+PAGES = {"features.md": features_page, "schemas.md": schemas_page, "database.md": database_page}
 
 
 def main() -> None:

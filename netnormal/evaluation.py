@@ -14,6 +14,9 @@ import pandas as pd
 from sklearn import metrics
 
 BENIGN = "benign"
+UNNAMED = "unusual_behaviour"  # the pattern of an incident that only the forest found
+EVENTS = ("attack", "start", "end", "found", "by_forest", "by_pattern", "named", "incidents", "incident_count",
+          "patterns", "time_to_detect_s")  # fmt: skip
 _CURVE_POINTS = 400
 _SECOND = 1_000_000_000
 
@@ -197,6 +200,8 @@ def alert_figures(
         "anomalous_share_of_benign": _share(anomalous[known.benign]),
         "attacks": len(events),
         "attacks_found": int(events["found"].sum()),
+        "attacks_found_by_forest": int((events["found"] & events["by_forest"]).sum()),
+        "attacks_found_by_pattern": int(events["by_pattern"].sum()),
         "attacks_named": int(events["named"].sum()),
         "median_time_to_detect_s": float(events["time_to_detect_s"].median()),
         "incidents": len(incidents),
@@ -215,12 +220,15 @@ def attack_events(
     anomalies: pd.DataFrame,
     shortest_window_s: int,
 ) -> pd.DataFrame:
-    """One row per attack event: attack, start, end, found, named, incidents, patterns, time_to_detect_s.
+    """One row per attack event: attack, start, end, found, by_forest, by_pattern, named, incidents, incident_count,
+    patterns, time_to_detect_s.
 
     packets : n rows as for `truth`. incident_id : of labelled_packets.csv, n rows. incidents, anomalies : the tables of
     tables.INCIDENTS and tables.ANOMALIES. shortest_window_s : the shortest window length that was judged.
 
-    found: an incident contains a packet of the attack and overlaps it in time. named: an incident overlaps it in time
+    found: an incident contains a packet of the attack and overlaps it in time. by_pattern: one of these has a named
+    pattern. by_forest: a row between two of the attack's hosts, in a window that overlaps it, is anomalous; such a row
+    is part of an incident, but perhaps of one with a pattern's name. named: an incident overlaps it in time
     and names one of its hosts as source or destination; more lenient, as two attacks by one host at one time are then
     both named. time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is
     the end of the first window that has an anomalous row of a found incident between two of the attack's hosts. For an
@@ -250,14 +258,16 @@ def attack_events(
                 "start": start,
                 "end": end,
                 "found": bool(len(found)),
+                "by_forest": bool(rows_of_it.any()),
+                "by_pattern": bool((found["pattern"].astype(str) != UNNAMED).any()),
                 "named": any(_touches(one, start, end, hosts) for one in incidents.itertuples()),
                 "incidents": " ".join(found["incident_id"].astype(str)),
+                "incident_count": len(found),
                 "patterns": " ".join(dict.fromkeys(found["pattern"].astype(str))),
                 "time_to_detect_s": (min(verdicts) - start) / _SECOND if verdicts else float("nan"),
             }
         )
-    columns = ["attack", "start", "end", "found", "named", "incidents", "patterns", "time_to_detect_s"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(EVENTS))
 
 
 def incident_verdicts(

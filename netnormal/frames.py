@@ -37,6 +37,14 @@ _BYTE_ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _PCAPS = {0xA1B2C3D4: (False, 16), 0xA1B23C4D: (True, 16), 0xA1B2CD34: (False, 24)}
 
 
+def checksum(path: str) -> str | None:
+    """SHA-256 of a file as it lies there; None of what is no file."""
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @dataclass
 class Frames:
     """A block of n raw frames. Frame i is data[offset[i] : offset[i] + captured[i]].

@@ -25,11 +25,13 @@ class Capture:
     snaplen: int
     buffer_mb: int
     drop_share: float
+    database_rows: int
 
     def __post_init__(self) -> None:
         _check(64 <= self.snaplen <= 262_144, "snaplen", self.snaplen, "from 64 to 262144 bytes")
         _check(4 <= self.buffer_mb <= 4096, "buffer_mb", self.buffer_mb, "from 4 to 4096")
         _check(0 <= self.drop_share < 1, "drop_share", self.drop_share, "from 0 to less than 1")
+        _check(self.database_rows >= 20_000, "database_rows", self.database_rows, "20000 or more")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TrainModel:
     rows_per_tree: int
     range_extension_share: float
     range_extension_reach: float
+    story_rows: int
     shrinkage_rows: float
     spread_floor: float
     minimum_rows: int
@@ -58,6 +61,7 @@ class TrainModel:
     calibration_share: float
     calibration_folds: int
     tail_share: float
+    heavier_tail_ratio: float
     alert_budget_per_day: float
 
     def __post_init__(self) -> None:
@@ -67,6 +71,7 @@ class TrainModel:
         share, reach = self.range_extension_share, self.range_extension_reach
         _check(0 <= share <= 1, "range_extension_share", share, "from 0 (off) to 1")
         _check(reach >= 1, "range_extension_reach", reach, "1 or more")
+        _check(self.story_rows >= 1, "story_rows", self.story_rows, "1 or more")
         _check(self.shrinkage_rows >= 0, "shrinkage_rows", self.shrinkage_rows, "0 or more")
         _check(self.spread_floor > 0, "spread_floor", self.spread_floor, "more than 0")
         _check(self.minimum_rows >= 20, "minimum_rows", self.minimum_rows, "20 or more")
@@ -74,6 +79,7 @@ class TrainModel:
         _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
         _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
         _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(self.heavier_tail_ratio >= 1, "heavier_tail_ratio", self.heavier_tail_ratio, "1 or more")
         _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")
 
 
@@ -147,11 +153,13 @@ class Incidents:
 @dataclass(frozen=True)
 class Detect:
     top_talkers: int
+    database_rows: int
     patterns: Patterns
     incidents: Incidents
 
     def __post_init__(self) -> None:
         _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")
+        _check(self.database_rows >= 20_000, "database_rows", self.database_rows, "20000 or more")
 
 
 @dataclass(frozen=True)

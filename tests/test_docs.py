@@ -13,7 +13,7 @@ import pytest
 from netnormal import tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ("features.md", "schemas.md")
+PAGES = ("features.md", "schemas.md", "database.md")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from netnormal import model, settings, tables
 from netnormal.kernels.baseline import group_quantiles
 from netnormal.known import Known
 from netnormal.model import forest as forests
+from netnormal.model import sample
 from netnormal.model.baseline import Baseline
 from netnormal.model.calibration import Tail, score_of
 
@@ -83,7 +84,7 @@ def test_a_host_is_compared_with_its_own_past_and_a_new_host_with_the_network():
     name = next(n for n in NAMES if n.startswith("source_") and n.endswith("_count"))
     busy = table["source"] == "10.0.0.7"
     table.loc[busy, name] *= 100
-    baseline = Baseline.fit(table, {name: "high"}, shrinkage=5, floor=0.2)
+    baseline = Baseline.fit(table, np.ones(len(table), bool), {name: "high"}, shrinkage=5, floor=0.2)
     rows = table.iloc[:1].copy()
     rows[name] = 500.0
     rows["source"] = pd.Categorical(["10.0.0.7"])
@@ -95,7 +96,7 @@ def test_a_host_is_compared_with_its_own_past_and_a_new_host_with_the_network():
 
 def test_less_than_usual_is_no_distance_and_what_does_not_apply_is_none_either():
     table = feature_table()
-    baseline = Baseline.fit(table, {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
+    baseline = Baseline.fit(table, np.ones(len(table), bool), {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
     rows = table.iloc[:3].copy()
     rows[CONVERSATION] = [0.0, np.nan, 1e6]
     little, absent, much = baseline.distances(rows)[:, 0]
@@ -108,7 +109,7 @@ def test_novelty_is_one_for_what_was_never_seen_and_does_not_count_a_rows_own_wi
     once = table.iloc[[0]].copy()
     once["service"] = pd.Categorical(["TCP/9999"])
     table = tables.concat([table, once])
-    baseline = Baseline.fit(table, {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
+    baseline = Baseline.fit(table, np.ones(len(table), bool), {CONVERSATION: "high"}, shrinkage=5, floor=0.2)
     at = baseline.names.index("novelty_service_ratio")
     own, new = baseline.distances(table, own=True)[:, at], baseline.distances(table)[:, at]
     assert own[-1] == 1  # its only window is its own
@@ -298,3 +299,51 @@ def run(folder):
     command = [sys.executable, ROOT / "train_model.py", "--input", "features.csv", "--output", "m.pkl"]
     command += ["--params", ROOT / "params.yaml"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+# ---------------------------------------------------------------- dirty baselines
+
+
+def flooded(table, rows, window=30):
+    """The table with one host's burst of rows in one window, each to another destination, all features far out."""
+    start = np.unique(table["window_start"])[window]
+    some = table[(table["window_start"] == start) & (table["source"] == "10.0.0.1")].iloc[[0] * rows].copy()
+    some["destination"] = pd.Categorical([f"10.9.{i // 250}.{i % 250}" for i in range(rows)])
+    some[CONVERSATION] *= 1000
+    return tables.concat([table, some]).sort_values("window_start", kind="stable", ignore_index=True)
+
+
+def test_one_source_and_one_destination_give_at_most_so_many_rows_of_a_window_and_kind():
+    table = flooded(feature_table(), 500)
+    kept = sample.of_stories(table, 10, seed=1)
+    per_story = table[kept].groupby(["window_start", "kind", "source"], observed=True).size()
+    assert per_story.max() == 10
+    burst = table["destination"].astype(str).str.startswith("10.9.")
+    assert kept[~burst.to_numpy()].sum() >= (~burst).sum() - 1
+    mirrored = table.rename(columns={"source": "destination", "destination": "source"})
+    assert mirrored[sample.of_stories(mirrored, 10, seed=1)].groupby(
+        ["window_start", "kind", "destination"], observed=True
+    ).size().max() == 10  # fmt: skip
+
+
+def test_a_burst_of_rows_in_the_baseline_does_not_become_usual():
+    table = feature_table()
+    probe = flooded(table, 1)[lambda t: t["destination"].astype(str).str.startswith("10.9.")]
+    few, capped, all_of_it = (
+        model.Model.fit(flooded(table, rows), replace(CHOSEN, story_rows=most), jobs=1).judge(probe)["score"].item()
+        for rows, most in ((10, 10), (800, 10), (800, 1000))
+    )
+    assert capped > all_of_it
+    assert abs(capped - few) < abs(all_of_it - few)
+
+
+def test_a_baseline_that_changes_warns_and_a_steady_one_does_not(fitted):
+    assert fitted.warning() is None
+    assert fitted.card()["warning"] is None
+    table = feature_table()
+    late = table["window_start"] >= np.unique(table["window_start"])[45]
+    odd = late & (np.arange(len(table)) % 40 == 0)
+    table.loc[odd, NAMES[:20]] *= 30
+    changed = model.Model.fit(table, CHOSEN, jobs=1)
+    assert "held-out parts of the baseline stray" in changed.warning()
+    assert changed.card()["warning"] == changed.warning()

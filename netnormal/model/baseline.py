@@ -129,15 +129,21 @@ class Baseline:
         return [name for usual in self.usual for name in usual.names] + list(NOVELTIES)
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, sides: dict[str, str], shrinkage: float, floor: float) -> Baseline:
-        """Learn from a table of tables.FEATURES of one window length. `sides` maps each feature to high or both."""
+    def fit(
+        cls, table: pd.DataFrame, kept: np.ndarray, sides: dict[str, str], shrinkage: float, floor: float
+    ) -> Baseline:
+        """Learn from a table of tables.FEATURES of one window length, n rows.
+
+        kept : bool[n], the rows that say what is usual; which combinations occur is learnt from all.
+        sides : feature → high or both.
+        """
         both = {name: side == "both" for name, side in sides.items()}
         usual = []
         for prefix, subject in SUBJECTS.items():
             names = [name for name in sides if name.startswith(f"{prefix}_")]
             if names:
                 either = np.array([both[name] for name in names])
-                usual.append(Usual.fit(table, names, either, subject, shrinkage, floor))
+                usual.append(Usual.fit(table[kept], names, either, subject, shrinkage, floor))
         made = cls(usual, both, int(table["window_start"].nunique()))
         for name, columns in NOVELTIES.items():
             words, numbers = keys(table, columns)

@@ -13,6 +13,7 @@ from sklearn.ensemble import IsolationForest
 from netnormal import tables
 from netnormal.known import Known
 from netnormal.model import forest as forests
+from netnormal.model import sample
 from netnormal.model.baseline import NOVELTIES, Baseline, scaled, unscaled
 from netnormal.model.calibration import Tail, score_of
 from netnormal.settings import TrainModel
@@ -66,6 +67,7 @@ class WindowModel:
     rows: int
     calibration_rows: int
     units_per_day: float
+    heavier: float  # mean excess of the held-out tail over that of the rows learnt from
 
     def __post_init__(self) -> None:
         self.trees = forests.Trees.of(self.forest)
@@ -132,16 +134,19 @@ class Model:
         calibration = np.concatenate(held_out)
         baseline, forest = self._learn(table, jobs)
         tail = Tail.fit(calibration, self.settings.tail_share)
+        learnt = forests.Trees.of(forest).scores(baseline.distances(table, own=True))
+        heavier = tail.mean_excess / Tail.fit(_unit_maxima(table, learnt), self.settings.tail_share).mean_excess
         units_per_day = (
             table.groupby(["window_start", "source"], observed=True).ngroups / starts.size * _DAY_S / window_s
         )
         threshold = min(self.settings.alert_budget_per_day / n_lengths / units_per_day, 1.0)
-        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day)
+        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day, heavier)
 
     def _learn(self, table: pd.DataFrame, jobs: int) -> tuple[Baseline, IsolationForest]:
         chosen = self.settings
-        baseline = Baseline.fit(table, self.sides, chosen.shrinkage_rows, chosen.spread_floor)
-        rows = baseline.distances(table, own=True)
+        kept = sample.of_stories(table, chosen.story_rows, chosen.seed)
+        baseline = Baseline.fit(table, kept, self.sides, chosen.shrinkage_rows, chosen.spread_floor)
+        rows = baseline.distances(table[kept], own=True)
         return baseline, forests.fit(rows, chosen, jobs)
 
     # ------------------------------------------------------------ judging
@@ -208,6 +213,7 @@ class Model:
                     "calibration_units": part.tail.count,
                     "tail_start_score": part.tail.start,
                     "tail_mean_excess": part.tail.mean_excess,
+                    "tail_heavier_than_learnt": round(part.heavier, 3),
                     "units_per_day": round(part.units_per_day, 1),
                     "threshold_tail_probability": part.threshold,
                     "threshold_forest_score": part.tail.quantile(part.threshold),
@@ -216,7 +222,18 @@ class Model:
             },
             "left_out": {str(window_s): why for window_s, why in self.left_out.items()},
             "promise": self.promise(),
+            "warning": self.warning(),
         }
+
+    def warning(self) -> str | None:
+        """That the held-out part of the baseline strays further than what was learnt from all of it, if it does."""
+        most = max((part.heavier for part in self.windows.values()), default=0.0)
+        if most <= self.settings.heavier_tail_ratio:
+            return None
+        return (
+            f"held-out parts of the baseline stray {most:.1f} times as far as the whole does: the network changed "
+            "meanwhile, or there are attacks in it; scores are less sure, and the threshold is higher"
+        )
 
     def promise(self) -> str:
         """What the alert budget is worth with this much baseline.

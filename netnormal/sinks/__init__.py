@@ -13,7 +13,11 @@ from typing import Any, Protocol
 import pandas as pd
 
 from netnormal.settings import Settings
+from netnormal.sinks.address import url_of
+from netnormal.sinks.database import Capture, Database
 from netnormal.suppressions import Suppressions
+
+__all__ = ["Capture", "Database", "Sink", "closing", "database_of", "opened", "options"]
 
 
 class Sink(Protocol):
@@ -40,7 +44,37 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """
-    return []
+    found: list[Sink] = []
+    base = database_of(args, settings.detect.database_rows, live=getattr(args, "follow", False))
+    if base:
+        base.start()
+        found.append(base)
+    return found
+
+
+def database_of(args: Any, most_waiting: int, live: bool) -> Database | None:
+    """The database that `--database` names, not started yet. Raises InputError if it is no address of one."""
+    return None if args.database is None else Database(url_of(args.database), most_waiting, live, args.keep_days)
+
+
+def options(parser: Any) -> None:
+    """Add the options for databases to a script's parser."""
+    group = parser.add_argument_group("database (docs/database.md)")
+    group.add_argument(
+        "--database",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="also store into this database; without a URL NETNORMAL_DATABASE, else results/packet_logs.db",
+    )
+    group.add_argument("--keep-days", type=_days, metavar="N", help="delete what is older there, by packet time")
+
+
+def _days(text: str) -> float:
+    days = float(text)  # what is no number argparse tells
+    if not 0 < days < 100_000:
+        raise ValueError(text)
+    return days
 
 
 @contextmanager

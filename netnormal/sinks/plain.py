@@ -1,0 +1,18 @@
+"""Text that came from the network, made harmless for whoever shows it."""
+
+from __future__ import annotations
+
+
+def plain(text: object, most: int) -> str:
+    r"""`text` on one line, of at most `most` characters; what cannot be printed becomes \xNN or \uNNNN.
+
+    That takes control characters, lone surrogates, and characters that turn the direction of writing.
+    """
+    words = str(text)[: 4 * most]
+    if not words.isprintable():
+        words = "".join(c if c.isprintable() else _spelt(ord(c)) for c in words)
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _spelt(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
