@@ -3,7 +3,7 @@
 Reads   --read FILE: pcap or pcapng, also gzipped (`-`: standard input); else the live interface
 Writes  dataset/captured_data.csv    (docs/schemas.md#captured_data), one row per packet
         dataset/captured_data.json   the manifest: source, losses, what was not decoded, checksum
-        dataset/captured_data.pcap   the packets themselves (live capture only; --no-pcap: not)
+        dataset/captured_data.pcap   the packets themselves (live, and --anonymize; --no-pcap: not)
         dataset/captures/            earlier live captures, and the segments of a long one (--rotate-…)
 
 Examples
@@ -11,6 +11,7 @@ Examples
   sudo python capture.py --interface eth0 --duration 600
   sudo python capture.py --filter "not port 22"      (Ctrl+C ends it; what was captured is kept)
   sudo python capture.py --interface any --rotate-seconds 3600 --keep 24
+  python capture.py --read office.pcapng --anonymize key --output shared.csv   (and shared.pcap)
   ssh router tcpdump -c 100000 -w - | python capture.py --read -
 
 Stage 1 reads the CSV:  python extract_features.py
@@ -29,8 +30,9 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
-from netnormal import earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
+from netnormal import anonymize, earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
 from netnormal.manifest import Tally, sentence
 from netnormal.tables import InputError
 
@@ -52,16 +54,24 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
         raise InputError(
             "--read", "does not go with --interface, --filter or --append", "filter with  tcpdump -r IN -w OUT"
         )
-    decoder, tally = packets.Decoder(), Tally()
+    key = anonymize.read_key(args.anonymize) if args.anonymize else None
+    pcap, packed = table.with_name(f"{stem}.pcap"), None
+    if key and Path(args.read).resolve() == pcap.resolve():
+        raise InputError(pcap, "would be replaced by its anonymised copy", "name another file with --output")
+    decoder, tally = packets.Decoder(), Tally(whole=key is None)
+    if key and args.database:
+        raise InputError("--anonymize", "does not go with --database", "read the anonymised pcap into it afterwards")
     base = sinks.database_of(args, args.settings.capture.database_rows, live=False)
     if base:
         base.start()
     with ExitStack() as files:
         files.enter_context(sinks.closing([base] if base else []))
-        source = files.enter_context(frames.open_capture(args.read, waiting=signals.check))
+        source: Any = files.enter_context(frames.open_capture(args.read, waiting=signals.check))
+        source = anonymize.Anonymized(source, key) if key else source
         kept = sinks.Capture(source.name, lambda: frames.checksum(args.read))
         about = files.enter_context(tables.atomic(table.with_name(f"{stem}.json")))  # changes last
         out = files.enter_context(tables.writer(table, tables.PACKETS))
+        part = files.enter_context(tables.atomic(pcap)) if key and not args.no_pcap else None
         line = files.enter_context(stage.terminal.status("reading") if args.terminal else nullcontext())
         written = Future[None]()
         written.set_result(None)
@@ -69,6 +79,11 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
             for block in frames.limited(source, args.count, args.duration):
                 signals.check()
                 tally.add(block)
+                if part and len(block):
+                    packed = packed or files.enter_context(frames.PcapWriter(part, int(block.link_type[0]), 0))
+                    if (block.link_type != packed.link_type).any():
+                        raise InputError(args.read, "has several link types", "leave out the pcap with --no-pcap")
+                    packed.append(block)
                 rows = decoder.decode(block)
                 written.result()
                 written = behind.submit(out.append, rows)
@@ -77,7 +92,10 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
                 if line:
                     line.update(f"{tally.packets:,} packets")
             written.result()
-        manifest = tally.manifest(source.about(), decoder.undecoded, source.problems)
+        if part and not packed:
+            packed = files.enter_context(frames.PcapWriter(part, 1, 0))
+        checksum = {"sha256": packed.sha256()} if packed else {}
+        manifest = tally.manifest({**source.about(), **checksum}, decoder.undecoded, source.problems)
         signals.then(lambda: None)  # too late to replace nothing: the files belong together
         about.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if base:
@@ -96,6 +114,9 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         )
     if args.append and (args.rotate_seconds or args.rotate_mb):
         raise InputError("--append", "does not go with --rotate-seconds or --rotate-mb", "leave out one of them")
+    if args.anonymize and (args.append or args.database):
+        raise InputError("--anonymize", "does not go with --append or --database", "leave out one of them")
+    key = anonymize.read_key(args.anonymize) if args.anonymize else None
     setting = args.settings.capture
     names, why = args.interface, ""
     if not names:
@@ -105,7 +126,8 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
     megabytes = args.rotate_mb and int(args.rotate_mb * 1e6)
     plan = recorder.Plan(table, not args.no_pcap, args.rotate_seconds, megabytes, args.keep, setting.drop_share)
     base = sinks.database_of(args, setting.database_rows, live=True)  # what it loads, it loads as root
-    with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as source:
+    with live.LiveSource(names, args.filter, snaplen, args.duration, args.source, buffer_bytes) as opened:
+        source: Any = anonymize.Anonymized(opened, key) if key else opened
         source.prepare()
         recorder.prepare(source.link_types[0])
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
@@ -148,6 +170,8 @@ if __name__ == "__main__":
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after S seconds")
     parser.add_argument("--output", default="dataset/captured_data.csv", metavar="FILE", help="default: %(default)s")
     parser.add_argument("--no-pcap", action="store_true", help="keep the table only, not the packets")
+    secret = "replace addresses by keyed pseudonyms and cut payloads, to share it; 32 bytes of your own"
+    parser.add_argument("--anonymize", metavar="KEYFILE", help=secret)
     alive = parser.add_argument_group("live capture")
     snap = stage.number(64, int, "number of bytes from 64")
     alive.add_argument("--append", action="store_true", help="continue the earlier capture, do not move it away")

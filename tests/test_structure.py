@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "stage": {"settings", "tables"},
     "frames": {"kernels", "tables"},
     "live": {"frames", "kernels", "tables"},
+    "anonymize": {"frames", "kernels", "tables"},
     "earlier": {"frames", "manifest", "tables"},
     "interrupts": set(),
     "recorder": {"earlier", "frames", "manifest", "packets", "tables", "traffic"},
