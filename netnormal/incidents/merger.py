@@ -329,8 +329,8 @@ class IncidentMerger:
 
     def _home(self, draft: Draft) -> Story | None:
         """The named story an unusual conversation is part of: one between the same hosts at about the same time, or one
-        at that very time that its source did, was sent to, or was the victim of (unless the story is STEADY). The nearest in time, then the one that
-        overlaps most."""
+        at that very time that its source did, was sent to, or was the victim of (unless the story is STEADY). The
+        nearest in time, then the one that overlaps most."""
         near, found = self.settings.absorb_s * SECOND, []
         for story in self._open():
             if story.pattern == UNUSUAL or (distance := story.distance(draft)) > near:
