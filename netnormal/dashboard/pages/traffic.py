@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pandas as pd
 import streamlit as st
 
@@ -66,7 +68,7 @@ def _chosen(store: Store) -> questions.Filter:
     first, last = store.start // SECOND, store.end // SECOND + 1
     low, high = pd.Timestamp(first, unit="s").to_pydatetime(), pd.Timestamp(last, unit="s").to_pydatetime()
     form = "HH:mm:ss" if last - first < 86_400 else "MMM D, HH:mm"
-    begin, end = st.slider("Time (UTC)", low, high, (low, high), format=form, key=f"time_{first}")
+    begin, end = st.slider("Time (UTC)", low, high, (low, high), timedelta(seconds=1), form, key=f"time_{first}")
     whole = (begin, end) == (low, high)
     start = None if whole else int(pd.Timestamp(begin).value)
     return questions.Filter(tuple(protocols), host, service, start, None if whole else int(pd.Timestamp(end).value))
