@@ -42,6 +42,8 @@ from netnormal import (
 
 
 def main(args: argparse.Namespace) -> str:
+    if args.test_alert:
+        return sinks.test_alert(args.settings)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
         return batch(args, rules, outlets)
@@ -140,6 +142,7 @@ def arguments() -> argparse.ArgumentParser:
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
     sinks.options(parser)
+    sinks.alert_options(parser)
     return parser
 
 
