@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
+import re
 import time
 
 import pandas as pd
 import pytest
 import receivers
 from conftest import ROOT
+from dotenv import dotenv_values
 
 from netnormal import settings, sinks, suppressions, tables
 from netnormal.sinks import alerts, channels, messages
@@ -434,3 +437,15 @@ def test_a_run_over_a_file_tells_all_it_found_in_one_message(chain, run_script):
     assert message["title"].startswith(f"[netnormal] high: {len(found)} incidents (")
     for incident in found:
         assert incident["title"] in message["message"]
+
+
+def test_every_address_that_the_docs_and_the_example_show_is_one():
+    rows = [line for line in (ROOT / "docs" / "alerts.md").read_text("utf-8").splitlines() if line.startswith("|")]
+    shown = [text for row in rows for text in re.findall(r"`(\w+://[^`]*)`", row)]
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    example = dotenv_values(stream=io.StringIO("\n".join(line.removeprefix("#") for line in lines if "=" in line)))
+    shown += [url for name, url in example.items() if name.startswith(channels.PREFIX)]
+    assert len(shown) > 10
+    for url in shown:
+        filled = url.replace("T…/B…/…", "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ").replace(":PORT", ":8080")
+        channels.Channel("shown", filled, 10, 1)
