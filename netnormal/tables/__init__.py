@@ -7,6 +7,7 @@ empty cell, floats float64 with NaN, text pandas Categorical with a missing cate
 from netnormal.tables.columns import Column, InputError, Schema
 from netnormal.tables.contracts import (
     ANOMALIES,
+    FEEDBACK,
     INCIDENTS,
     INTERVAL_LABELS,
     LABELLED_PACKETS,
@@ -21,10 +22,12 @@ from netnormal.tables.contracts import (
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, FEATURES
 from netnormal.tables.files import (
     Writer,
+    alone,
     atomic,
     blocks,
     concat,
     empty,
+    harmless,
     identify,
     iso,
     parse,
@@ -39,6 +42,7 @@ __all__ = [
     "ANOMALIES",
     "FEATURES",
     "FEATURE_COLUMNS",
+    "FEEDBACK",
     "INCIDENTS",
     "INTERVAL_LABELS",
     "LABELLED_PACKETS",
@@ -53,10 +57,12 @@ __all__ = [
     "InputError",
     "Schema",
     "Writer",
+    "alone",
     "atomic",
     "blocks",
     "concat",
     "empty",
+    "harmless",
     "identify",
     "iso",
     "parse",
