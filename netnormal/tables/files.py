@@ -129,6 +129,11 @@ def iso(time_ns: int) -> str:
     return f"{np.datetime64(int(time_ns), 'ns')}Z"
 
 
+def nanoseconds(text: str) -> int:
+    """What `iso` writes as nanoseconds UTC. Raises ValueError if it is no time."""
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
+
+
 def empty(schema: Schema) -> pd.DataFrame:
     """A table of `schema` without rows."""
     return _to_frame(pa.table({c.name: pa.array([], _ARROW_TYPES[c.kind]) for c in schema}), schema, "", 0)
