@@ -7,9 +7,10 @@ who wants to hear no more of one thing writes a suppression.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal import tables
+from netnormal.plain import cell, plain
 from netnormal.tables import FEEDBACK, InputError
 
 FILE = "dataset/feedback.csv"
@@ -39,35 +41,34 @@ def record(
 ) -> None:
     """Add a verdict, whole or not at all, also when others write at the same time.
 
-    document : of incidents.json. verdict : one of VERDICTS. results : the folder with the incident's anomalies.csv, from
-    which a benign verdict keeps the rows; without it, or if it has none of the incident, no rows join.
+    document : of incidents.json. verdict : one of VERDICTS. results : the folder with its anomalies.csv, from which a
+    benign verdict keeps the rows; without it, or if it has none of the incident, no rows join.
     Raises InputError if the verdict is none, if the file has something else in it, or if it cannot be written.
     """
     identifier = str(document["incident_id"])
     if verdict not in VERDICTS:
-        raise InputError(identifier, f"{verdict!r} is no verdict", f"write  {identifier}=benign  or  =malicious")
-    rows = "" if verdict == MALICIOUS or results is None else _rows_of(identifier, Path(results) / "anomalies.csv")
-    start = document["start"]
-    line = pd.DataFrame(
-        {
-            "given": np.array([time.time_ns()]),
-            "incident_id": [_plain(identifier)],
-            "verdict": [verdict],
-            "reason": [_plain(reason) or None],
-            "pattern": [_plain(document["pattern"])],
-            "start": np.array([_moment(start) if isinstance(start, str) else start], np.int64),
-            "title": [_plain(document["title"])],
-            "rows": [rows or None],
-        }
-    )
+        what = f"{plain(verdict, 40)} is no verdict"
+        raise InputError(plain(identifier, 40), what, f"it is {' or '.join(VERDICTS)}")
+    try:
+        start = tables.nanoseconds(str(document["start"]))
+    except ValueError as error:
+        what = f"its start is no time ({plain(document['start'], 40)})"
+        raise InputError(plain(identifier, 40), what, "write it again with  python detect.py") from error
+    texts = {
+        "incident_id": _cell(identifier),
+        "verdict": verdict,
+        "reason": _cell(reason) or None,
+        "pattern": _cell(document["pattern"]),
+        "title": _cell(document["title"]),
+        "rows": None if verdict == MALICIOUS or results is None else _rows_of(identifier, Path(results)),
+    }
+    values = {"given": np.array([time.time_ns()]), "start": np.array([start])}
+    line = pd.DataFrame(values | {name: pd.Categorical(pd.array([text], dtype="str")) for name, text in texts.items()})
     with tables.alone(path):
         earlier = read(path)
         if len(earlier) >= MOST_VERDICTS:
             raise InputError(path, f"has {len(earlier):,} verdicts, and no room for more", "delete old ones")
-        both = pd.concat([earlier.astype({name: object for name in _TEXTS}), line.astype(object)], ignore_index=True)
-        for name in _TEXTS:
-            both[name] = pd.Categorical(both[name])
-        tables.write(path, FEEDBACK, both)
+        tables.write(path, FEEDBACK, tables.concat([earlier, line[FEEDBACK.names]]))
 
 
 def read(path: str | os.PathLike[str], optional: bool = True) -> pd.DataFrame:
@@ -81,7 +82,9 @@ def read(path: str | os.PathLike[str], optional: bool = True) -> pd.DataFrame:
     except FileNotFoundError:
         if optional:
             return tables.empty(FEEDBACK)
-        raise InputError(path, "does not exist", "give a verdict first:  python detect.py --feedback ID=benign") from None
+        raise InputError(
+            path, "does not exist", "give a verdict first:  python detect.py --feedback ID=benign"
+        ) from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "make it readable") from error
     if size > MOST_BYTES:
@@ -101,55 +104,79 @@ def benign_rows(path: str | os.PathLike[str], optional: bool = True) -> tuple[pd
     """
     table = read(path, optional)
     last = table[~table["incident_id"].astype(str).duplicated(keep="last")]
-    kept, other = [], 0
-    for number, row in last[(last["verdict"] == BENIGN) & last["rows"].notna()].iterrows():
-        header, _, lines = str(row["rows"]).partition("\n")
+    parts, other = [], 0
+    for text in last.loc[last["verdict"] == BENIGN, "rows"].dropna():
+        header, _, lines = str(text).partition("\n")
         if set(tables.FEATURES.names) - set(header.split(",")):
-            other += 1  # of a version with other features; the verdict stays, for people
-            continue
-        kept.append(tables.parse(lines.encode(), header, tables.FEATURES, f"{path}: rows of verdict {number + 1:,}"))
-    joined = tables.concat(kept) if kept else tables.empty(tables.FEATURES)
-    return joined[tables.FEATURES.names], len(kept), other
+            other += 1  # the verdict stays, for people
+        else:
+            parts.append(tables.parse(lines.encode(), header, tables.FEATURES, path))
+    joined = tables.concat(parts) if parts else tables.empty(tables.FEATURES)
+    return joined[tables.FEATURES.names], len(parts), other
 
 
-def asked(text: str) -> tuple[str, str]:
-    """ID=benign or ID=malicious → (id, verdict). Raises InputError."""
-    identifier, _, verdict = text.partition("=")
-    if not identifier or verdict not in VERDICTS:
-        raise InputError("--feedback", f"{text!r} is no verdict", "write  --feedback ID=benign  or  ID=malicious")
-    return identifier, verdict
+def given(verdicts: Sequence[str], results: str | os.PathLike[str], reason: str = "") -> str:
+    """Record verdicts written as ID=benign or ID=malicious in FILE; returns a sentence. All of them or, if one is
+    none, raises InputError and records nothing."""
+    judged = []
+    for text in verdicts:
+        identifier, _, verdict = text.partition("=")
+        if not identifier or verdict not in VERDICTS:
+            what = f"{plain(text, 60)} is no verdict"
+            raise InputError("--feedback", what, "write  --feedback ID=benign  or  ID=malicious")
+        judged.append((*find(identifier, results), verdict))
+    for document, folder, verdict in judged:
+        record(FILE, document, verdict, reason, folder)
+    said = ", ".join(f"{document['incident_id']} {verdict}" for document, _, verdict in judged)
+    return f"{said} → {FILE}; models change at the next  python train_model.py  only"
 
 
-def find(identifier: str, documents: Iterable[Mapping[str, Any]], where: object) -> Mapping[str, Any]:
-    """The incident with this id. Raises InputError if none has it."""
-    known = []
-    for document in documents:
-        if document["incident_id"] == identifier:
-            return document
-        known.append(str(document["incident_id"]))
-    remedy = f"name one of its ids, as {known[0]}" if known else "there is no incident to judge"
-    raise InputError(where, f"has no incident {ascii(identifier[:40])}", remedy)
+def find(identifier: str, results: str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path]:
+    """The document of the incident with this id, and the folder that tells of it: `results`, or its `live`.
+
+    Raises InputError if there is none, or if an incidents.json is damaged.
+    """
+    files = [Path(results) / "incidents.json", Path(results) / "live" / "incidents.json"]
+    known: list[str] = []
+    for path in files:
+        for document in _documents(path):
+            if document["incident_id"] == identifier:
+                return document, path.parent
+            known.append(document["incident_id"])
+    if not any(path.exists() for path in files):
+        raise InputError(files[0], "does not exist", "judge some traffic first:  python detect.py")
+    remedy = f"name one of the {len(known):,} it has, as {known[0]}" if known else "there is nothing to judge"
+    raise InputError(files[0], f"has no incident {plain(identifier, 40)}", remedy)
 
 
-_TEXTS = [column.name for column in FEEDBACK if column.kind == "text"]
+def _documents(path: Path) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "make it readable") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is not JSON ({error})", "write it again with  python detect.py") from error
+    wanted = ("incident_id", "pattern", "title", "start")
+    right = isinstance(found, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in wanted) for one in found
+    )
+    if not right:
+        raise InputError(path, "holds something else than incidents", "write it again with  python detect.py")
+    return found
 
 
-def _rows_of(identifier: str, path: Path) -> str:
+def _rows_of(identifier: str, results: Path) -> str | None:
     """The most unusual row of each source and window of an incident, as lines of features.csv."""
+    path = results / "anomalies.csv"
     if not path.exists():
-        return ""
+        return None
     found = [part[part["incident_id"] == identifier] for part in tables.blocks(path, tables.ANOMALIES)]
     rows = tables.concat([part for part in found if len(part)] or [tables.empty(tables.ANOMALIES)])
-    rows = rows.sort_values("score", ascending=False, kind="stable")
-    rows = rows.drop_duplicates(_KEY).head(MOST_ROWS)
-    return tables.text(tables.FEATURES, rows[tables.FEATURES.names]) if len(rows) else ""
+    rows = rows.sort_values("score", ascending=False, kind="stable").drop_duplicates(_KEY).head(MOST_ROWS)
+    return tables.text(tables.FEATURES, rows[tables.FEATURES.names]) if len(rows) else None
 
 
-def _plain(text: object) -> str:
-    """Text that may come from the network, for a cell: one line, and no formula."""
-    shown = "".join(c if c.isprintable() else " " for c in str(text))
-    return tables.harmless(" ".join(shown.split())[:MOST_LETTERS])
-
-
-def _moment(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
+def _cell(text: object) -> str:
+    return cell(plain(text, MOST_LETTERS))

@@ -13,6 +13,7 @@ from netnormal import frames, tables
 from netnormal.dashboard import questions, results
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import Store
+from netnormal.plain import cell
 
 MOST_PACKETS = 200_000  # in a download
 MOST_BYTES = 200_000_000
@@ -27,7 +28,7 @@ def as_csv(store: Store, chosen: Filter, numbers: np.ndarray | None = None) -> b
     for name in table.columns[table.dtypes == "int64"]:
         table[name] = table[name].astype(object).where(table[name] != -1, "")
     for name in ("dns_query", "server_name"):
-        table[name] = table[name].map(tables.harmless, na_action="ignore")
+        table[name] = table[name].map(cell, na_action="ignore")
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 

@@ -116,14 +116,6 @@ def read_json(path: str | os.PathLike[str], remedy: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- tables in memory
 
 
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute (OWASP)
-
-
-def harmless(cell: str) -> str:
-    """A text that a spreadsheet shows instead of computing it."""
-    return f"'{cell}" if cell.startswith(_FORMULAS) else cell
-
-
 def iso(time_ns: int) -> str:
     """Nanoseconds UTC as ISO 8601 with `Z`, nine decimals."""
     return f"{np.datetime64(int(time_ns), 'ns')}Z"
@@ -395,3 +387,11 @@ def write(path: str | os.PathLike[str], schema: Schema, table: pd.DataFrame) -> 
     """Write one table, atomically."""
     with writer(path, schema) as out:
         out.append(table)
+
+
+def text(schema: Schema, table: pd.DataFrame) -> str:
+    """What `write` would write."""
+    stream = io.BytesIO()
+    out = Writer(stream, schema)
+    out.append(table)
+    return stream.getvalue().decode()
