@@ -66,7 +66,7 @@ _ADVICE = {
         "A host calls the same place at even intervals, as remote-controlled malware does, and update checks too.",
         "Which program calls? Is the destination known to you?",
     ),
-    "exfiltration": Advice(
+    "upload": Advice(
         "Far more was sent out than this host usually sends. A backup looks alike.",
         "Is the destination known to you? Which program sent it, and what?",
     ),

@@ -11,8 +11,9 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from netnormal import inputs, sinks, tables
-from netnormal.sinks import address, database, schema
+from netnormal import inputs, sinks, tables, traffic
+from netnormal.sinks import address, database, queries, schema
+from netnormal.sinks.queries import QUERIES
 
 pytestmark = pytest.mark.xdist_group("databases")
 INCIDENT = {
@@ -218,10 +219,70 @@ def test_capture_stores_what_it_writes(run_script, tmp_path, sample):
     assert rows(url, "SELECT COUNT(*), COUNT(DISTINCT capture_id) FROM packets") == [(1000, 1)]
 
 
-def test_the_documented_query_counts_what_was_stored(url, packets):
-    page = (Path(__file__).parent.parent / "docs" / "database.md").read_text("utf-8")
-    query = page.split("```sql\n")[1].split("```")[0]
-    stored(url, recorded(packets, sinks.Capture("lab")))
-    minute, length = packets["time"].to_numpy() // (60 * 10**9), packets["length"].to_numpy()
+def asked(url, name):
+    """What a ready query answers: rows of plain numbers and texts."""
+    found = rows(url, QUERIES[name].sql)
+    return [{k: v if isinstance(v, str) else float(v) for k, v in row._mapping.items()} for row in found]
+
+
+def test_the_ready_queries_answer_what_the_summary_says(url, packets):
+    stored(url, recorded(packets.iloc[:500], sinks.Capture("before")), recorded(packets[1:], sinks.Capture("lab")))
+    statistics = traffic.TrafficStatistics()
+    statistics.add(packets[1:])
+    summary = statistics.summary()
+
+    (found,) = asked(url, "throughput")
+    about = ("packets", "bytes", "duration_s")
+    expected = {name: summary[name] for name in about} | summary["throughput"]
+    del expected["series"]
+    assert found == pytest.approx(expected)
+
+    minute, length = packets["time"].to_numpy()[1:] // (60 * 10**9), packets["length"].to_numpy()[1:]
     expected = [(m * 60, int((minute == m).sum()), int(length[minute == m].sum())) for m in np.unique(minute).tolist()]
-    assert [tuple(int(cell) for cell in row) for row in rows(url, query)] == expected
+    assert [tuple(row.values()) for row in asked(url, "minutes")] == expected
+
+    (found,) = asked(url, "latency")
+    latency = summary["handshake_latency"]
+    services = latency.pop("services")
+    assert latency["count"] > 100
+    assert found["handshakes"] == latency["count"]
+    for name in ("median_s", "p95_s", "max_s"):
+        assert found[name] == pytest.approx(latency[name], rel=0.006)  # the summary's are to 1 %
+
+    by_service = {(row["server"], f"TCP/{row['server_port']:.0f}"): row for row in asked(url, "latency_by_service")}
+    least = min(service["count"] for service in services)  # of several with as many each list may name others
+    for service in services:
+        row = by_service.get((service["address"], service["service"]))
+        assert row or service["count"] == least
+        for name in ("median_s", "p95_s", "max_s"):
+            assert not row or row[name] == pytest.approx(service[name], rel=0.006)
+    assert len(by_service) == len(services)
+
+    for row, expected in zip(asked(url, "protocols"), summary["protocols"], strict=True):
+        assert row.pop("protocol") == expected.pop("protocol")
+        assert row == pytest.approx(expected)
+
+    (found,) = asked(url, "addresses")
+    assert found == {name: value for name, value in summary["distinct"].items() if name != "exact"}
+
+    assert asked(url, "talkers") == summary["talkers"]["sources_by_bytes"]
+
+    pairs = packets[1:].astype({"src_ip": str, "dst_ip": str, "protocol": str})
+    pairs = pairs[packets["src_ip"][1:].notna()].groupby(["src_ip", "dst_ip", "protocol"])["length"].sum()
+    assert [row["bytes"] for row in asked(url, "conversations")] == pairs.nlargest(20).tolist()
+
+
+def test_the_incidents_of_the_last_day_come_worst_first(url):
+    ends = {"a": ("low", "21T04:00:09"), "b": ("critical", "20T04:00:10"), "c": ("critical", "20T04:00:09")}
+    told = [
+        INCIDENT | {"incident_id": name, "severity": severity, "end": f"2026-11-{end}.000000000Z"}
+        for name, (severity, end) in ends.items()
+    ]
+    stored(url, lambda base: base.incidents(told))
+    found = rows(url, QUERIES["incidents"].sql)
+    assert [row.incident_id for row in found] == ["b", "a"]
+    assert int(found[0].unix_time) == tables.nanoseconds(INCIDENT["start"]) // 10**9
+
+
+def test_the_queries_wait_as_long_for_an_answer_as_the_summary():
+    assert queries.SYN_WAIT_NS == traffic.SYN_WAIT_NS
