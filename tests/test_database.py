@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ INCIDENT = {
     "incident_id": "I0a1b2c3d",
     "start": "2026-11-21T04:00:05.275434001Z",
     "end": "2026-11-21T04:00:09.000000000Z",
+    "detected": "2026-11-21T04:00:10.000000000Z",
     "pattern": "port_scan",
     "title": "10.0.0.1 scanned'); DROP TABLE incidents; -- %s \\ \x00\x1b[31m\u202e",
     "technique": None,
@@ -46,8 +49,8 @@ def server(request, tmp_path_factory):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('database')}/packets.db"
     else:
-        with (servers.mariadb if request.param == "mysql" else servers.postgresql)() as url:
-            yield url
+        with (servers.mariadb if request.param == "mysql" else servers.postgresql)() as server:
+            yield server.url
 
 
 @pytest.fixture
@@ -140,6 +143,48 @@ def test_old_rows_go_by_packet_time_and_a_packet_of_the_future_takes_none_along(
     assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 100
 
 
+def make_version_1(url):
+    """Bring an empty database to what version 1 of the tables was."""
+    with address.engine_of(url).connect() as connection, connection.begin():
+        schema.METADATA.create_all(connection)
+        connection.exec_driver_sql("ALTER TABLE incidents DROP COLUMN detected_ns")
+        connection.execute(schema.SCHEMA_VERSION.insert(), {"version": 1, "since_ns": 0})
+
+
+def shape(url):
+    """Every column of every table as the database tells it: type, may be empty, comment."""
+    with address.engine_of(url).connect() as connection:
+        about = sa.inspect(connection)
+        return {
+            (name, column["name"]): (str(column["type"]), column["nullable"], column.get("comment"))
+            for name in schema.METADATA.tables
+            for column in about.get_columns(name)
+        }
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed between the change and its note"])
+def test_an_earlier_version_is_brought_up_to_date_and_keeps_its_rows(url, packets, killed):
+    stored(url)
+    fresh = shape(url)
+    with address.engine_of(url).connect() as connection, connection.begin():
+        schema.METADATA.drop_all(connection)
+    make_version_1(url)
+    old = {"incident_id": "I1", "start_ns": 1, "end_ns": 2, "packets": 3, "bytes": 4, "score": 0.5, "severity": "low"}
+    old |= dict.fromkeys(("pattern", "title", "source", "destinations", "services", "reasons"), "x")
+    old |= dict.fromkeys(("display_filter", "document"), "x")
+    with address.engine_of(url).connect() as connection, connection.begin():
+        connection.execute(sa.insert(schema.INCIDENT_ROWS), old)
+        if killed:
+            schema.UPGRADES[2](connection)
+    stored(url, recorded(packets.iloc[:100], sinks.Capture("lab")), lambda base: base.incidents([INCIDENT]))
+    assert shape(url) == fresh
+    found = rows(url, "SELECT incident_id, packets, detected_ns FROM incidents ORDER BY incident_id")
+    detected = tables.nanoseconds(INCIDENT["detected"])
+    assert [tuple(row) for row in found] == [("I0a1b2c3d", 12, detected), ("I1", 3, None)]
+    assert [row[0] for row in rows(url, "SELECT version FROM schema_version ORDER BY version")] == [1, 2]
+    assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 100
+
+
 def test_a_later_version_is_refused(url):
     stored(url)
     with address.engine_of(url).connect() as connection, connection.begin():
@@ -180,6 +225,58 @@ def test_while_it_is_down_rows_wait_up_to_a_bound_and_then_all_that_waited_are_s
     assert len([r for r in caplog.messages if "does not answer" in r]) == 1
     assert len([r for r in caplog.messages if "what comes now is lost" in r]) == 1
     assert any("answers again; 10,000 rows were lost" in r for r in caplog.messages)
+
+
+def test_a_server_that_is_killed_and_comes_back_has_all_that_was_not_counted_as_lost(packets, monkeypatch, caplog):
+    monkeypatch.setenv("NETNORMAL_DATABASE_PASSWORD", servers.PASSWORD)
+    with servers.mariadb() as server:
+        url = address.url_of(server.url)
+        base, capture = database.Database(url, 20_000, live=True), sinks.Capture("eth0")
+        base.start()
+        take = base.packets
+        for at in range(0, 2_000, 500):
+            take(packets.iloc[at : at + 500], capture)
+        wait(lambda: base.stored == 2_000)
+        server.kill()
+        for at in range(2_000, 27_000, 500):  # 5,000 more than may wait
+            take(packets.iloc[at : at + 500], capture)
+        wait(lambda: "does not answer" in caplog.text)
+        assert capture.lost >= 5_000
+        server.start()
+        wait(lambda: "answers again" in caplog.text)
+        for at in range(27_000, 30_000, 500):
+            take(packets.iloc[at : at + 500], capture)
+        base.close()
+        there = [row[0] for row in rows(url, "SELECT packet FROM packets ORDER BY packet")]
+        lost = capture.lost
+        assert there == [*range(1, 27_001 - lost), *range(27_001, 30_001)]
+        assert rows(url, "SELECT lost_packets FROM captures") == [(lost,)]
+        assert len([line for line in caplog.messages if "does not answer" in line]) == 1
+        assert len([line for line in caplog.messages if "what comes now is lost" in line]) == 1
+        assert any(f"answers again; {lost:,} rows were lost to it" in line for line in caplog.messages)
+
+        # a run that reads files waits for it, and loses nothing
+        again = database.Database(url, 20_000, live=False)
+        again.start()
+        server.kill()
+        whole = sinks.Capture("office.pcap", lambda: "ab")
+        reader = threading.Thread(target=recorded(packets, whole, "ab"), args=(again,))
+        reader.start()
+        wait(lambda: again._down)
+        server.start()
+        reader.join(60)
+        again.close()
+        assert again.lost == 0
+        assert rows(url, "SELECT COUNT(*), COUNT(DISTINCT packet), MAX(packet) FROM packets") == [(30_000,) * 3]
+        assert rows(url, "SELECT COUNT(*) FROM captures") == [(1,)]
+
+
+def wait(done):
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not happen")
 
 
 @pytest.mark.parametrize(
