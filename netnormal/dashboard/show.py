@@ -27,7 +27,8 @@ _ICONS = {
 
 @dataclass
 class Data:
-    """What the pages look at. store: None where there is no capture; fits: the results are of this capture."""
+    """What the pages look at. store: None where there is no capture; fits: the results are of this capture; reading:
+    not all of its packets are in the store yet."""
 
     store: Store | None
     folder: Path
@@ -35,6 +36,7 @@ class Data:
     suppressed: suppressions.Suppressions
     live: bool
     why_no_store: str = ""
+    reading: bool = False
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class Data:
         return self.live or (
             start is not None
             and results.nanoseconds(start) == self.store.start
-            and self.summary.get("packets") == self.store.packets
+            and (self.reading or self.summary.get("packets") == self.store.packets)
         )
 
     def incidents(self) -> tuple[list[Incident] | None, int]:
@@ -63,7 +65,8 @@ class Data:
     def verdicts(self) -> results.Verdicts | None:
         """What detect.py said of each packet, if it is of these packets."""
         made = results.verdicts(self.folder) if self.fits and not self.live else None
-        return made if made is not None and self.store and len(made.anomalous) == self.store.packets else None
+        packets = self.store.packets if self.store else 0
+        return made if made is not None and (self.reading or len(made.anomalous) == packets) else None
 
 
 def look() -> Look:
@@ -123,7 +126,11 @@ def goto(page: str, **query: str) -> None:
 
 def no_store(data: Data) -> bool:
     """Says so and returns True where there are no packets to show."""
+    if data.reading and data.store is not None:
+        st.caption(f"Reading the packets: {data.store.packets:,} so far. It takes long only the first time.")
     if data.store is not None and data.store.packets:
         return False
+    if data.reading:
+        return True
     empty(data.why_no_store or "No packets yet.", "sudo .venv/bin/python capture.py --interface eth0")
     return True
