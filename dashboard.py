@@ -22,6 +22,8 @@ from netnormal.dashboard import app, store
 
 def main(args: argparse.Namespace) -> str:
     """Started by Python: let Streamlit run this script, in this process, which has loaded what the pages need."""
+    import netnormal.model  # noqa: F401 - what a page would load late
+
     here = str(Path(__file__).resolve())
     options = ["--server.address", "127.0.0.1", "--server.port", str(args.port), "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false"]

@@ -1,4 +1,4 @@
-"""A dashboard that runs, and a headless Chromium that looks at it: for tests, benchmarks and the pictures of the docs."""
+"""A dashboard that runs, and a headless Chromium that looks at it: for tests, benchmarks and pictures of the docs."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Browser:
         """A screenshot of what is in sight, of the whole page, or of one element."""
         if whole:
             inner = "[data-testid='stMain'], body"
-            height = self.run(f"return Math.max(...[...document.querySelectorAll(\"{inner}\")].map(e => e.scrollHeight))")
+            height = self.run(f'return Math.max(...[...document.querySelectorAll("{inner}")].map(e => e.scrollHeight))')
             width = self.run("return window.innerWidth")
             self.resize(width, min(int(height) + 20, 12_000))
             time.sleep(1)  # charts follow the new size

@@ -59,6 +59,8 @@ MAY_IMPORT = {
         "flows",
         "frames",
         "inputs",
+        "known",
+        "model",
         "patterns",
         "plain",
         "suppressions",

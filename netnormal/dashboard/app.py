@@ -29,6 +29,7 @@ PATIENCE_S = 1.0  # how long a page waits for packets before it shows what is th
 def run(args: Any) -> None:
     """One run of the page, as Streamlit does it at each interaction. args: the options of dashboard.py."""
     st.set_page_config(page_title="netnormal", layout="wide")
+    st.html(show.STYLE)
     data = _chosen(args)
     made = {
         name: st.Page(partial(_page, room.show, data), title=title, url_path=name, default=name == "overview")
@@ -74,10 +75,11 @@ def _chosen(args: Any) -> show.Data:
         rules = suppressions.read(args.suppressions, optional=True)
     except tables.InputError as error:
         show.problem(error)
-    reading = store is not None and store.reading
+    written = store.written if store is not None and store.reading else None
+    reading = written is not None
     if reading or refresh:
         poll = st.fragment(_watch, run_every=POLL_READING_S if reading else POLL_S)
-        poll(capture, folder, store, _seen(capture, folder) if refresh else None, store.written if reading else None)
+        poll(capture, folder, store, _seen(capture, folder) if refresh else None, written)
     return show.Data(store, folder, Path(args.model), rules, folder == following, why, reading)
 
 

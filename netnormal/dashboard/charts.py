@@ -64,6 +64,8 @@ def timeline(
     frame = pd.DataFrame(rows)
     order = list(frame.sort_values("start")["lane"].drop_duplicates())
     frame = frame.assign(start=_time(frame["start"].to_numpy()), end=_time(frame["end"].to_numpy()))
+    severity = [name for name in SEVERITIES if name in set(frame["severity"])]
+    colours = alt.Scale(domain=severity, range=[look.severity[name] for name in severity])
     return (
         alt.Chart(frame)
         .mark_bar(cornerRadius=2, height={"band": 0.7})
@@ -71,15 +73,11 @@ def timeline(
             x=alt.X("start:T", scale=_UTC, axis=_axis(low, high)),
             x2="end:T",
             y=alt.Y("lane:N", sort=order, title=None, axis=_NAMES),
-            color=alt.Color("severity:N", scale=_severity(look), legend=_LEGEND),
+            color=alt.Color("severity:N", scale=colours, legend=_LEGEND),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("what", "severity", "when")],
         )
         .properties(height=max(26 * len(order) + 110, 160))
     )
-
-
-def _severity(look: Look) -> alt.Scale:
-    return alt.Scale(domain=list(SEVERITIES), range=[look.severity[name] for name in SEVERITIES])
 
 
 def volume(series: pd.DataFrame, width: int, column: str, look: Look) -> alt.Chart:
@@ -256,20 +254,19 @@ def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> a
     return (ground + bars).properties(height=max(28 * len(order) + 60, 110))
 
 
-def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look, title: str | None = None) -> alt.LayerChart:
+def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look) -> alt.LayerChart:
     """A bar for each row of a small table, in its order; `said` is the column with the words beside each."""
     frame = pd.DataFrame(
         {"name": [label(word, 44) for word in table[name]], "value": table[value], "said": table[said].astype(str)}
     )
+    scale = alt.Scale(domainMin=0, domainMax=float(max(frame["value"].max(), 1e-9)) * 1.2)
     base = alt.Chart(frame).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=_NAMES),
-        x=alt.X("value:Q", title=title, scale=alt.Scale(domainMax=float(max(frame["value"].max(), 1e-9)) * 1.3)),
+        x=alt.X("value:Q", axis=None, scale=scale),
         tooltip=[alt.Tooltip("name:N"), alt.Tooltip("said:N")],
     )
     text = base.mark_text(align="left", dx=4, color=look.text).encode(text="said:N")
-    return (base.mark_bar(color=look.plain, height={"band": 0.75}) + text).properties(
-        height=max(26 * len(frame) + 50, 90)
-    )
+    return (base.mark_bar(color=look.plain, height={"band": 0.75}) + text).properties(height=26 * len(frame) + 20)
 
 
 def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) -> alt.LayerChart:
