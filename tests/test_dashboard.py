@@ -20,6 +20,7 @@ from netnormal import frames, inputs, tables
 from netnormal.dashboard import changes, export, questions, results, story
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
+from netnormal.plain import cell
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='obeyed'\"> **bold** [a](javascript:alert(1)) :red[b] https://evil.example"
@@ -143,8 +144,8 @@ def test_exported_frames_are_those_of_the_capture(store: Store, sample: Path, tm
 
 
 def test_a_name_from_the_network_is_no_formula_in_an_exported_table() -> None:
-    assert export.harmless('=HYPERLINK("x")') == '\'=HYPERLINK("x")'
-    assert export.harmless("www.example.org") == "www.example.org"
+    assert cell('=HYPERLINK("x")') == '\'=HYPERLINK("x")'
+    assert cell("www.example.org") == "www.example.org"
 
 
 # ---------------------------------------------------------------- what is said

@@ -44,7 +44,8 @@ MAY_IMPORT = {
     "detection": {"features", "flows", "incidents", "model", "patterns", "settings", "tables", "threats", "traffic"},
     "evidence": {"display_filter", "figures", "frames", "inputs", "packets", "settings", "tables"},
     "sinks": {"plain", "settings", "suppressions", "tables"},
-    "suppressions": {"tables"},
+    "suppressions": {"plain", "tables"},
+    "feedback": {"plain", "tables"},
     "traffic": {"flows", "kernels", "tables"},
     "verdict": {"tables", "words"},
     "tallies": {"tables", "traffic"},
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     "advice": set(),
     "dashboard": {
         "advice",
+        "feedback",
         "figures",
         "flows",
         "frames",
