@@ -46,6 +46,8 @@ from netnormal import (
 
 
 def main(args: argparse.Namespace) -> str:
+    if args.test_alert:
+        return sinks.test_alert(args.settings)
     if args.feedback:
         return feedback.given(args.feedback, args.output, args.reason)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
@@ -153,6 +155,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     add("--reason", default="", metavar="TEXT", help="why, kept with --feedback")
     sinks.options(parser)
+    sinks.alert_options(parser)
     return parser
 
 

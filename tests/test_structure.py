@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "incidents": {"display_filter", "flows", "patterns", "settings", "tables", "words"},
     "detection": {"features", "flows", "incidents", "model", "patterns", "settings", "tables", "threats", "traffic"},
     "evidence": {"display_filter", "figures", "frames", "inputs", "packets", "settings", "tables"},
-    "sinks": {"plain", "settings", "suppressions", "tables"},
+    "sinks": {"advice", "plain", "settings", "suppressions", "tables"},
     "suppressions": {"plain", "tables"},
     "feedback": {"plain", "tables"},
     "traffic": {"flows", "kernels", "tables"},
