@@ -43,6 +43,7 @@ _ADVICE = {
     "syn_flood": _FLOOD,
     "udp_flood": _FLOOD,
     "icmp_flood": _FLOOD,
+    "http_flood": _FLOOD,
     "icmp_tunnel": _TUNNEL,
     "dns_tunnel": _TUNNEL,
     "slow_http": Advice(
@@ -57,6 +58,11 @@ _ADVICE = {
     "brute_force": Advice(
         "Logins are tried one after the other. A script with an old password does that too.",
         "Did one succeed? Look at the server's log at that time, and for a longer connection after the short ones.",
+    ),
+    "dir_enumeration": Advice(
+        "Names of pages or files are tried one after the other, to find what nobody links to. A broken link checker or "
+        "a crawler does it too.",
+        "Which names did the server know? Look at its log, and at answers of another size in this time.",
     ),
     "threat_list": Advice(
         "A host of yours met one that is on your list of bad hosts.",

@@ -61,6 +61,8 @@ MAY_IMPORT = {
         "flows",
         "frames",
         "inputs",
+        "known",
+        "model",
         "patterns",
         "plain",
         "suppressions",
