@@ -14,6 +14,9 @@ Writes  results/scores.csv               every conversation and window with its 
                                          packets, a picture and its story
 
 A window that spans the end of the input is closed at the end.
+
+--feedback I1234abcd=benign (or malicious; repeatable) judges no traffic: it keeps what you found out about an incident
+in dataset/feedback.csv, which the next  python train_model.py  reads.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import pandas as pd
 from netnormal import (
     detection,
     evidence,
+    feedback,
     frames,
     inputs,
     model,
@@ -42,6 +46,10 @@ from netnormal import (
 
 
 def main(args: argparse.Namespace) -> str:
+    if args.test_alert:
+        return sinks.test_alert(args.settings)
+    if args.feedback:
+        return feedback.given(args.feedback, args.output, args.reason)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
         return batch(args, rules, outlets)
@@ -139,7 +147,15 @@ def arguments() -> argparse.ArgumentParser:
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
+    add(
+        "--feedback",
+        action="append",
+        metavar="ID=VERDICT",
+        help="judge nothing; keep that incident ID was benign or malicious",
+    )
+    add("--reason", default="", metavar="TEXT", help="why, kept with --feedback")
     sinks.options(parser)
+    sinks.alert_options(parser)
     return parser
 
 

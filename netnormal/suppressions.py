@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal.tables import SUPPRESSIONS, InputError, iso
+from netnormal.plain import cell
+from netnormal.tables import SUPPRESSIONS, InputError, alone, atomic, iso, nanoseconds
 
 FILE = "suppressions.csv"  # read if it is there
 MOST_RULES = 10_000
@@ -91,7 +92,7 @@ class Suppressions:
         names = document["destinations"]
         names = names.split() if isinstance(names, str) else list(names or ())
         start = document["start"]
-        start = _moment(start) if isinstance(start, str) else start
+        start = nanoseconds(start) if isinstance(start, str) else start
         for rule in self.rules:
             in_time = rule.expires is None or start < rule.expires
             if in_time and rule.fits(str(document["source"]), names, str(document["pattern"])):
@@ -115,17 +116,13 @@ class Suppressions:
             why = [f"{text} ({count:,})" if count > 1 else text for text, count in counts[:MOST_TOLD]]
             why += ["…"] if len(counts) > MOST_TOLD else []
             told.append(f"{len(reasons):,} incident{'s' if len(reasons) > 1 else ''} suppressed: {', '.join(why)}")
-        end = _moment(now) if now else 0
+        end = nanoseconds(now) if now else 0
         old = [(rule, rule.expires) for rule in self.rules if rule.expires is not None and rule.expires <= end]
         for rule, expires in old[:MOST_TOLD]:
             told.append(f"line {rule.line} of the suppressions ({rule.reason}) expired on {iso(expires - 1)[:10]}")
         if len(old) > MOST_TOLD:
             told.append(f"so did {len(old) - MOST_TOLD:,} more lines of the suppressions")
         return told
-
-
-def _moment(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
 
 
 def read(path: str | os.PathLike[str], optional: bool = False) -> Suppressions:
@@ -165,6 +162,44 @@ def read(path: str | os.PathLike[str], optional: bool = False) -> Suppressions:
             raise InputError(where, f"is rule {MOST_RULES + 1:,}", "write fewer, wider rules, with * or networks")
         rules.append(_rule(dict(zip(header, cells, strict=True)), number, where))
     return Suppressions(tuple(rules))
+
+
+def add(
+    path: str | os.PathLike[str],
+    *,
+    source: str = "",
+    destination: str = "",
+    pattern: str = "",
+    expires: str = "",
+    reason: str,
+) -> None:
+    """Add a rule at the end of the file, which is made if there is none; nothing else in it changes.
+
+    Whole or not at all, also when others write at the same time. Raises InputError if it would be no rule (as `read`
+    does, or if a spreadsheet would take a cell for a formula), or if the file has a line that is none.
+    """
+    path = Path(path)
+    cells = {"source": source, "destination": destination, "pattern": pattern, "expires": expires, "reason": reason}
+    cells = {name: text.strip() for name, text in cells.items()}
+    for name, text in cells.items():
+        if not text.isprintable() or cell(text) != text or text.startswith("#"):
+            what = f"`{name}` begins as a formula or a comment does, or has characters that cannot be printed"
+            raise InputError("a suppression", what, "write it in plain words")
+    _rule(cells, 0, "a suppression")
+    with alone(path):
+        known = read(path, optional=True)
+        if len(known.rules) >= MOST_RULES:
+            raise InputError(path, f"has {MOST_RULES:,} rules, and no room for more", "delete those that expired")
+        text = path.read_text("utf-8-sig") if path.exists() else ""
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        names = _cells(lines[0], str(path)) if lines else SUPPRESSIONS.names
+        stream = io.StringIO()
+        out = csv.writer(stream, lineterminator="\n")
+        if not lines:
+            out.writerow(names)
+        out.writerow([cells[name] for name in names])
+        with atomic(path) as temporary:
+            temporary.write_text(text + ("\n" if text and not text.endswith("\n") else "") + stream.getvalue(), "utf-8")
 
 
 def _cells(line: str, where: str) -> list[str]:
