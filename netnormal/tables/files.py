@@ -296,11 +296,14 @@ def read(path: str | os.PathLike[str], schema: Schema) -> pd.DataFrame:
 
 
 class Writer:
-    """Appends tables of one schema to an open file. `rows` counts what was appended."""
+    """Appends tables of one schema to an open file. `rows` counts what was appended.
 
-    def __init__(self, stream: IO[bytes], schema: Schema) -> None:
+    begun: the file has its header line already, that of the schema.
+    """
+
+    def __init__(self, stream: IO[bytes], schema: Schema, begun: bool = False) -> None:
         self.stream, self.schema, self.rows = stream, schema, 0
-        self._names: list[str] | None = None
+        self._names: list[str] | None = schema.names if begun else None
 
     def append(self, table: pd.DataFrame) -> None:
         """Write the rows of `table`; its columns beyond the schema too, if the schema carries them."""
