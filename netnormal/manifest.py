@@ -98,7 +98,7 @@ class Tally:
         one.backward_steps = manifest["clock"]["backward_steps"]
         one.largest_backward_step_ns = round(manifest["clock"]["largest_backward_step_s"] * 1e9)
         if one.packets:
-            one.start, one.end = (int(np.datetime64(manifest[k][:-1], "ns").astype(int)) for k in ("start", "end"))
+            one.start, one.end = (tables.nanoseconds(manifest[k]) for k in ("start", "end"))
             one._last = one.end
         return one
 

@@ -19,6 +19,7 @@ import pandas as pd
 from netnormal import __version__
 from netnormal.figures import SEVERITIES
 from netnormal.figures.words import size
+from netnormal.tables import nanoseconds
 
 IN_SUMMARY = 7  # incidents named on the first page
 IN_DETAIL = 40  # incidents with their reasons
@@ -198,11 +199,14 @@ def facts(summary: Mapping[str, Any]) -> Facts:
     lengths = ", ".join(f"{length} s" for length in found["window_lengths_s"])
     distinct = summary["distinct"]
     looked_at = [
-        ("Time", span(_ns(summary["start"]), _ns(summary["end"])) if summary["packets"] else "none"),
+        ("Time", span(nanoseconds(summary["start"]), nanoseconds(summary["end"])) if summary["packets"] else "none"),
         ("Packets", f"{summary['packets']:,} ({size(summary['bytes'])})"),
         ("Anomalous", f"{found['anomalous_packets']:,} packets ({found['anomalous_packets_ratio']:.2%})"),
         ("Addresses", f"{'' if distinct['exact'] else 'at least '}{distinct['ip_addresses']:,}"),
-        ("Compared with", f"traffic of {span(_ns(model['baseline_start']), _ns(model['baseline_end']))}"),
+        (
+            "Compared with",
+            f"traffic of {span(nanoseconds(model['baseline_start']), nanoseconds(model['baseline_end']))}",
+        ),
         ("In windows of", lengths or "no length: named patterns only"),
     ]
     doubts = [str(reason) for reason in health["reasons"]]
@@ -243,10 +247,6 @@ def facts(summary: Mapping[str, Any]) -> Facts:
         ),
     ]
     return Facts(looked_at, health["status"] == "ok", [_sentence(words) for words in doubts], statistics)
-
-
-def _ns(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
 
 
 def _sentence(words: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal.tables import SUPPRESSIONS, InputError, iso
+from netnormal.tables import SUPPRESSIONS, InputError, iso, nanoseconds
 
 FILE = "suppressions.csv"  # read if it is there
 MOST_RULES = 10_000
@@ -91,7 +91,7 @@ class Suppressions:
         names = document["destinations"]
         names = names.split() if isinstance(names, str) else list(names or ())
         start = document["start"]
-        start = _moment(start) if isinstance(start, str) else start
+        start = nanoseconds(start) if isinstance(start, str) else start
         for rule in self.rules:
             in_time = rule.expires is None or start < rule.expires
             if in_time and rule.fits(str(document["source"]), names, str(document["pattern"])):
@@ -115,17 +115,13 @@ class Suppressions:
             why = [f"{text} ({count:,})" if count > 1 else text for text, count in counts[:MOST_TOLD]]
             why += ["…"] if len(counts) > MOST_TOLD else []
             told.append(f"{len(reasons):,} incident{'s' if len(reasons) > 1 else ''} suppressed: {', '.join(why)}")
-        end = _moment(now) if now else 0
+        end = nanoseconds(now) if now else 0
         old = [(rule, rule.expires) for rule in self.rules if rule.expires is not None and rule.expires <= end]
         for rule, expires in old[:MOST_TOLD]:
             told.append(f"line {rule.line} of the suppressions ({rule.reason}) expired on {iso(expires - 1)[:10]}")
         if len(old) > MOST_TOLD:
             told.append(f"so did {len(old) - MOST_TOLD:,} more lines of the suppressions")
         return told
-
-
-def _moment(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
 
 
 def read(path: str | os.PathLike[str], optional: bool = False) -> Suppressions:

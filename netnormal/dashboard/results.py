@@ -15,16 +15,11 @@ import pandas as pd
 
 from netnormal import tables
 from netnormal.figures import SEVERITIES
+from netnormal.plain import plain
 
 MOST_BYTES = 256 << 20  # of a JSON file that is read whole
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _DETECT = "write it again with  python detect.py"
-
-
-def plain(value: object, longest: int = 500) -> str:
-    """Text from files or the network as one line without control and direction-changing characters."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[: longest + 1])
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,8 @@ def incident(document: Any) -> Incident:
     evidence = document.get("evidence") or {}
     return Incident(
         name,
-        nanoseconds(document["start"]),
-        nanoseconds(document["end"]),
+        tables.nanoseconds(document["start"]),
+        tables.nanoseconds(document["end"]),
         plain(document["pattern"], 60),
         plain(document["title"]),
         plain(document.get("technique") or "", 40),
@@ -111,11 +106,6 @@ def _reason(one: Any) -> Reason:
 
 def _number(value: Any, otherwise: float = math.nan) -> float:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else otherwise
-
-
-def nanoseconds(text: str) -> int:
-    """ISO 8601 with Z as ns UTC. Raises ValueError."""
-    return int(np.datetime64(str(text).removesuffix("Z"), "ns").astype(np.int64))
 
 
 # ---------------------------------------------------------------- files

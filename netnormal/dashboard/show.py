@@ -48,7 +48,7 @@ class Data:
         start = self.summary.get("start")
         return self.live or (
             start is not None
-            and results.nanoseconds(start) == self.store.start
+            and tables.nanoseconds(start) == self.store.start
             and self.summary.get("packets") == self.store.packets
         )
 

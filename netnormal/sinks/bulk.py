@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from netnormal.sinks.plain import plain
+from netnormal.plain import plain
 from netnormal.tables import Column
 
 _SQLITE_ROWS = 100  # a statement with 28 columns has 2,800 of the 32,766 parameters that SQLite allows

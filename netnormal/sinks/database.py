@@ -22,8 +22,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from netnormal import tables
+from netnormal.plain import plain
 from netnormal.sinks import address, bulk, schema
-from netnormal.sinks.plain import plain
 from netnormal.tables import InputError
 
 BATCH_ROWS = 20_000  # in one transaction
@@ -432,7 +432,7 @@ def _write_incidents(connection: sa.Connection, documents: list[dict[str, Any]])
     rows = []
     for number, one in last.items():
         row: dict[str, Any] = {"incident_id": plain(number, 64)}
-        row |= {f"{name}_ns": _ns(one[name]) for name in ("start", "end")}
+        row |= {f"{name}_ns": tables.nanoseconds(one[name]) for name in ("start", "end")}
         for name in _TEXTS:
             most = getattr(table.c[name].type, "length", None) or 1_000_000
             row[name] = None if one.get(name) is None and table.c[name].nullable else plain(one.get(name) or "", most)
@@ -442,7 +442,3 @@ def _write_incidents(connection: sa.Connection, documents: list[dict[str, Any]])
         rows.append(row)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     bulk.insert(connection, table, columns, replace=True)
-
-
-def _ns(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -98,6 +97,11 @@ def iso(time_ns: int) -> str:
     return f"{np.datetime64(int(time_ns), 'ns')}Z"
 
 
+def nanoseconds(text: str) -> int:
+    """What `iso` writes as nanoseconds UTC. Raises ValueError if it is no time."""
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
+
+
 def empty(schema: Schema) -> pd.DataFrame:
     """A table of `schema` without rows."""
     return _to_frame(pa.table({c.name: pa.array([], _ARROW_TYPES[c.kind]) for c in schema}), schema, "", 0)
@@ -170,28 +174,28 @@ def _os_words(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, schema: Schema | None) -> Iterator[IO[bytes]]:
+def _opened(path: Path, schema: Schema | None) -> Iterator[pa.NativeFile]:
+    """The bytes of a file, unpacked if they are gzip.
+
+    Arrow's own streams, since its reader of CSV reads ahead in a thread: were that to come back to Python for bytes
+    while the process ends, Python would end the thread inside C++, which aborts the process.
+    """
     remedy = _write_again(schema) if schema else "name another file"
     if schema and schema.stage.startswith("python") and not path.exists():
         remedy = f"make it with  {schema.stage}"
     try:
         with path.open("rb") as raw:
-            magic = raw.read(2)
-            raw.seek(0)
-            if magic == b"\x1f\x8b":
-                with gzip.open(raw) as stream:
-                    yield stream  # type: ignore[misc]
-            else:
-                yield raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(path, f"is damaged gzip ({error})", remedy) from error
+            packed = raw.read(2) == b"\x1f\x8b"
+        with pa.CompressedInputStream(str(path), "gzip") if packed else pa.OSFile(str(path)) as stream:
+            yield stream
     except OSError as error:
-        raise InputError(path, _os_words(error), remedy) from error
+        words = _os_words(error) if error.errno else f"is damaged gzip ({error})"
+        raise InputError(path, words, remedy) from error
 
 
 def _header(path: Path, schema: Schema | None) -> list[str]:
     with _opened(path, schema) as stream:
-        line = stream.readline(1 << 20)
+        line = stream.read(1 << 20).partition(b"\n")[0]
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -251,13 +255,13 @@ def parse(data: bytes, header: str, schema: Schema, where: object) -> pd.DataFra
     if missing or len(set(names)) < len(names):
         words = f"no column {', '.join(missing[:5])}" if missing else "has two columns of the same name"
         raise InputError(where, words, _write_again(schema))
-    stream = io.BytesIO(header.rstrip("\r\n").encode() + b"\n" + data)
+    stream = pa.BufferReader(header.rstrip("\r\n").encode() + b"\n" + data)
     parts = [_to_frame(table, schema, where, 0) for table in _parsed(stream, names, schema, where, BLOCK_BYTES)]
     return concat(parts) if parts else empty(schema)
 
 
 def _parsed(
-    stream: IO[bytes], header: list[str], schema: Schema, where: object, block_bytes: int
+    stream: pa.NativeFile, header: list[str], schema: Schema, where: object, block_bytes: int
 ) -> Iterator[pa.Table]:
     wanted = header if schema.carries else [name for name in header if name in set(schema.names)]
     types = {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted}

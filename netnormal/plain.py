@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def plain(text: object, most: int) -> str:
+def plain(text: object, most: int = 500) -> str:
     r"""`text` on one line, of at most `most` characters; what cannot be printed becomes \xNN or \uNNNN.
 
     That takes control characters, lone surrogates, and characters that turn the direction of writing.
