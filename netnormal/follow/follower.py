@@ -86,6 +86,9 @@ class Follower:
             self._quiet()
         else:
             self._last_row = self._clock()
+            if not start["first"]:  # the very first rows: a restart must find their table wherever it is by then
+                start["first"] = self.tail.position.first
+                self._save(start)
             try:
                 self._take(self.detection.push(rows, start))
             except ContradictionError:
@@ -127,12 +130,16 @@ class Follower:
                 sink.scores(table)
             if judged.documents:
                 sink.incidents(judged.documents)
+        told = False
         for document in judged.documents:
             number, packets = document["incident_id"], int(document["packets"])
             before = self._told.get(number)
             if before is None or packets >= ESCALATION * max(before, 1):
                 self._tell(document, before is not None)
                 self._told[number] = packets
+                told = True
+        if told:  # what incidents.json has was told: a restart does not tell it again
+            self.files.write_incidents()
         if len(self._told) > 2 * self.files.most:
             open_now = set(self.detection.merger.open_ids())
             kept = self.files.documents.keys() | open_now
@@ -149,10 +156,10 @@ class Follower:
         ):
             self._save()
 
-    def _save(self) -> None:
-        """Bookmark what is certain: no window was closed but by packets."""
+    def _save(self, start: dict[str, Any] | None = None) -> None:
+        """Bookmark what is certain: no window was closed but by packets. start: where to go on, if not as usual."""
         began = self._clock()
-        start = self.detection.windower.oldest or self._start()
+        start = start or self.detection.windower.oldest or self._start()
         state = {"table": str(self.table.resolve()), "start": start, "detection": self.detection.state()}
         self.files.mark(state)
         self._last_saved = self._clock()
