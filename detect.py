@@ -18,6 +18,9 @@ A window that spans the end of the input is closed at the end.
 With --follow: judges --capture while capture.py writes it, prints each incident as it forms, and writes results/live/:
 scores.csv, anomalies.csv, incidents.csv and .json, eve.json, status.json (docs/operations.md). Ctrl+C ends it; the next
 time it goes on where it was.
+
+--feedback I1234abcd=benign (or malicious; repeatable) judges no traffic: it keeps what you found out about an incident
+in dataset/feedback.csv, which the next  python train_model.py  reads.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import pandas as pd
 from netnormal import (
     detection,
     evidence,
+    feedback,
     follow,
     frames,
     inputs,
@@ -53,6 +57,10 @@ def main(args: argparse.Namespace) -> str:
         print(said)
         sys.exit(code)
     args.output = str(Path(args.output, "live")) if args.follow else args.output
+    if args.test_alert:
+        return sinks.test_alert(args.settings)
+    if args.feedback:
+        return feedback.given(args.feedback, args.output, args.reason)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
         return (following if args.follow else batch)(args, rules, outlets)
@@ -163,7 +171,15 @@ def arguments() -> argparse.ArgumentParser:
     alive.add_argument("--follow", action="store_true", help="judge --capture as it grows, into results/live/")
     alive.add_argument("--until-eof", action="store_true", help="... and end when standard input does")
     alive.add_argument("--health", action="store_true", help="how --follow fares: exit code 0 ok, 1 degraded, 2 dead")
+    add(
+        "--feedback",
+        action="append",
+        metavar="ID=VERDICT",
+        help="judge nothing; keep that incident ID was benign or malicious",
+    )
+    add("--reason", default="", metavar="TEXT", help="why, kept with --feedback")
     sinks.options(parser)
+    sinks.alert_options(parser)
     return parser
 
 

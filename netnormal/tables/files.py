@@ -60,6 +60,29 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it no other process is: for who reads `path`, changes it and writes it again. Waits for its turn.
+
+    The folder is what is locked, since `atomic` replaces the file. Only where the system has such locks (POSIX).
+    """
+    folder = Path(path).resolve().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY) if os.name == "posix" else -1
+    except OSError as error:
+        raise InputError(path, f"cannot be written ({error.strerror})", "make its folder writable") from error
+    try:
+        if held >= 0:
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN becomes null."""
     with atomic(path) as temporary:
@@ -366,3 +389,11 @@ def write(path: str | os.PathLike[str], schema: Schema, table: pd.DataFrame) -> 
     """Write one table, atomically."""
     with writer(path, schema) as out:
         out.append(table)
+
+
+def text(schema: Schema, table: pd.DataFrame) -> str:
+    """What `write` would write."""
+    stream = io.BytesIO()
+    out = Writer(stream, schema)
+    out.append(table)
+    return stream.getvalue().decode()
