@@ -75,7 +75,7 @@ class LiveFiles:
         size = stream.seek(0, os.SEEK_END)
         stream.truncate(min(length, size))
         stream.seek(0, os.SEEK_END)
-        writer = self._writers[schema.name] = Writer(stream, schema, begun=min(length, size) > 0)
+        writer = self._writers[schema.name] = Writer(stream, schema, schema.names if min(length, size) else None)
         writer.close()  # the header line
         return [f"{path} lost {length - size:,} bytes"] if size < length else []
 
