@@ -74,6 +74,8 @@ MAY_IMPORT = {
         "flows",
         "frames",
         "inputs",
+        "known",
+        "model",
         "patterns",
         "plain",
         "suppressions",
