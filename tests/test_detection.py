@@ -110,7 +110,10 @@ def test_every_packet_is_labelled_and_the_scan_is_anomalous(folder, results):
 def test_anomalies_give_value_and_usual_range_and_point_to_their_incident(results):
     anomalies = tables.read(results / "anomalies.csv", tables.ANOMALIES)
     assert len(anomalies) > 10
-    assert anomalies["reasons"].astype(str).str.contains(r"\(usually (?:(?:up to )?[\d.,]+|none).*spreads out\)").mean() > 0.9
+    assert (
+        anomalies["reasons"].astype(str).str.contains(r"\(usually (?:(?:up to )?[\d.,]+|none).*spreads out\)").mean()
+        > 0.9
+    )
     ids = set(tables.read(results / "incidents.csv", tables.INCIDENTS)["incident_id"])
     assert anomalies["incident_id"].notna().all() and set(anomalies["incident_id"]) <= ids
     scores = tables.read(results / "scores.csv", tables.SCORES)
