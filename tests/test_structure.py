@@ -18,7 +18,7 @@ from netnormal import settings
 # Room → rooms that it may import. A new room gets its line here, and one in docs/architecture.md.
 MAY_IMPORT = {
     "kernels": set(),
-    "tables": set(),
+    "tables": {"kernels"},
     "settings": set(),
     "stage": {"settings", "tables"},
     "frames": {"kernels", "tables"},
@@ -54,6 +54,19 @@ MAY_IMPORT = {
         "tables",
         "threats",
         "traffic",
+    },
+    "follow": {
+        "detection",
+        "earlier",
+        "features",
+        "interrupts",
+        "model",
+        "settings",
+        "sinks",
+        "suppressions",
+        "tables",
+        "threats",
+        "verdict",
     },
     "evidence": {"display_filter", "figures", "frames", "inputs", "packets", "settings", "tables"},
     "sinks": {"advice", "plain", "settings", "suppressions", "tables"},
