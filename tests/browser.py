@@ -128,6 +128,17 @@ class Browser:
         (made,) = self.downloads.glob(f"*{ending}")
         return made.rename(self.downloads.parent / made.name)
 
+    def settle(self) -> None:
+        """Wait until the charts are drawn: two pictures alike, half a second apart."""
+        last = ""
+        for _ in range(40):
+            time.sleep(0.5)
+            shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
+            if shot == last:
+                return
+            last = shot
+        raise AssertionError("the page does not come to rest")
+
     def errors(self) -> list[str]:
         """What the console says, without Streamlit's own search for its base path."""
         said = [line["message"] for line in self.driver.get_log("browser") if line["level"] == "SEVERE"]
