@@ -112,6 +112,13 @@ class Patterns:
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
+    web_guesses: int
+    web_guesses_per_s: int
+    web_guesses_new: int
+    web_factor: float
+    web_flood_per_s: int
+    web_flood_least_s: int
+    web_ports: tuple[int, ...]
     beacon_window_s: int
     beacon_calls: int
     beacon_score: float
@@ -133,8 +140,9 @@ class Patterns:
                 _check(value >= 1, name, value, "1 or more")
         for name in ("beacon_score", "beacon_score_of_few", "upload_quantile"):
             _check(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0, up to 1")
-        _check(self.upload_factor >= 1, "upload_factor", self.upload_factor, "1 or more")
-        for name in ("udp_stream_ports", "guess_ports", "beacon_usual_ports"):
+        for name in ("upload_factor", "web_factor"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("udp_stream_ports", "guess_ports", "web_ports", "beacon_usual_ports"):
             ports = getattr(self, name)
             _check(all(0 <= port <= 65535 for port in ports), name, list(ports), "ports, 0 to 65535")
 

@@ -43,6 +43,8 @@ SIGNATURES = {
     "beacon": (1_000_018, "regular calls to one host", "Malware Command and Control Activity Detected"),
     "upload": (1_000_019, "unusual upload", "Potential Corporate Privacy Violation"),
     "threat_list": (1_000_020, "contact with a listed host", "Misc Attack"),
+    "dir_enumeration": (1_000_021, "names of pages tried in a row", "Web Application Attack"),
+    "http_flood": (1_000_022, "flood of requests", "Attempted Denial of Service"),
 }
 _SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
 _CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
