@@ -122,6 +122,12 @@ class Browser:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
         found.click()
 
+    def type(self, name: str, words: str) -> None:
+        """Fill the text field with this name, and press Enter."""
+        (field,) = self.all(f"input[aria-label='{name}']")
+        field.send_keys(f"{words}\n")
+        until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", 10)
+
     def downloaded(self, ending: str) -> Path:
         """The one file that was downloaded, which is then forgotten."""
         until(lambda: list(self.downloads.glob(f"*{ending}")), f"no {ending} was downloaded", 60)
