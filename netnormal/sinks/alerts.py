@@ -24,7 +24,7 @@ from netnormal.sinks.messages import Message, rank
 from netnormal.suppressions import Suppressions
 from netnormal.tables import InputError
 
-MEMORY = Path("live") / "alerts.json"  # below --output: what was told, so that a restart does not tell it again
+MEMORY = "alerts.json"  # in results/live/: what was told, so that a restart does not tell it again
 MOST_KNOWN = 10_000  # incidents, and pairs of source and pattern, that are remembered
 MOST_PENDING = 1000  # incidents that a digest keeps apart; of more only the number is told
 CLOSE_S = 10  # how long the end of a live run waits for channels
@@ -90,6 +90,9 @@ class Alerts:
                     self._now_ns = tables.nanoseconds(document["detected"])
                 self._consider(document)
         self._save()
+
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """It remembers by itself what it told."""
 
     def tick(self, now_ns: int) -> None:
         self._now_ns = now_ns

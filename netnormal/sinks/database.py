@@ -141,6 +141,9 @@ class Database:
         if documents:
             self._put("incidents", len(documents), list(documents))
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """It has them, or lost them: they are not sent again."""
+
     def tick(self, now_ns: int) -> None:
         """Nothing depends on the time between rows."""
 

@@ -73,6 +73,9 @@ class Eve:
             if self._rules.reason(document) is None:
                 self._lines[document["incident_id"]] = json.dumps(event(document), allow_nan=False)
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        self.incidents(documents)
+
     def tick(self, now_ns: int) -> None:
         try:
             self._write()
