@@ -38,6 +38,14 @@ EVIDENCE = {
     "request_sizes": "of {:,} sizes",
     "answer_bytes": "{:,} bytes in the answer (median)",
     "claims": "{:,} false claims",
+    "unasked": "{:,} of them unasked",
+    "advertisements": "{:,} advertisements",
+    "routers": "of {:,} routers",
+    "offers": "{:,} answers",
+    "servers_before": "{:,} others known to do so before",
+    "missing": "{:,} domains that do not exist",
+    "existing": "{:,} that do",
+    "examples": "such as {}",
     "contested": "{:,} of the addresses claimed by their owners too",
     "hardware_address": "from hardware address {}",
     "requests": "{:,} requests",
@@ -116,6 +124,17 @@ def title(
     elif pattern == "dns_tunnel":
         words = f"{by} asked for {count('names'):,} names below {evidence['domain']} with {size(count('letters'))} in "
         words += f"them, in {span(span_s)}"
+    elif pattern == "dga":
+        words = f"{by} asked for {count('missing'):,} domains that do not exist, and {count('existing'):,} that do, in "
+        words += span(span_s)
+    elif pattern == "nd_spoofing":
+        words = f"{by} claims to be {_listed(str(evidence['taken']).split(), 3)}: {count('claims'):,} neighbour "
+        words += f"advertisements, {count('unasked'):,} of them unasked, in {span(span_s)}"
+    elif pattern == "rogue_router":
+        who = f"{count('routers'):,} hosts advertise themselves" if source == MANY else f"{source} advertises itself"
+        words = f"{who} as a router of IPv6: {count('advertisements'):,} times in {span(span_s)}"
+    elif pattern == "rogue_dhcp":
+        words = f"{by} answers as a DHCP server: {count('offers'):,} times in {span(span_s)}, to {to}"
     elif pattern == "beacon":
         words = f"{by} called {_listed(services, 1)} of {to} {count('calls'):,} times in {span(span_s)}, about every "
         words += span(float(evidence["gap_s"]))

@@ -493,6 +493,9 @@ def test_every_pattern_has_a_title_that_names_its_source():
         ("dns_tunnel", A, [B], ["UDP/53"], {"domain": 'a" || frame || "b'}),
         ("unusual_behaviour", A, [B, C], ["TCP/443", "UDP/53", "SCTP/9", "ICMPv6/128", "IGMP", "0x88cc"], {}),
         ("unusual_behaviour", "-", ["-"], ["-"], {}),
+        ("dga", A, [B], ["UDP/53"], {"missing": 30}),
+        ("rogue_router", "fe80::1", ["ff02::1"], ["ICMPv6/134"], {"routers": 1}),
+        ("nd_spoofing", "fe80::1", ["fe80::2"], ["ICMPv6/136"], {"hardware_address": MACS[0], "taken": "fe80::2"}),
         ("threat_list", A, ["evil name"], ["47"], {"listed": "evil name"}),
     ],
 )

@@ -16,7 +16,19 @@ UNUSUAL = "unusual_behaviour"
 SEVERITIES = ("critical", "high", "medium", "low")  # worst first
 #: Evidence that counts events, which happen in one window only.
 EVENTS = {"answered", "refused", "silent", "half_open", "packets", "claims", "connections", "requests", "replies"}
-EVENTS |= {"bytes", "names", "letters", "calls", "sent_bytes", "received_bytes", "guesses", "asked"}
+EVENTS |= {
+    "bytes",
+    "names",
+    "letters",
+    "calls",
+    "sent_bytes",
+    "received_bytes",
+    "guesses",
+    "asked",
+    "unasked",
+    "advertisements",
+    "offers",
+}
 MOST_NAMED = 20  # destinations and services that an incident names
 MOST_COUNTED = 1_000  # destinations and services that a story weighs; at twice as many the lighter half is forgotten
 MOST_KEPT = 65_536  # distinct hosts that a story counts

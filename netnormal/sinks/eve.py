@@ -44,6 +44,10 @@ SIGNATURES = {
     "threat_list": (1_000_020, "contact with a listed host", "Misc Attack"),
     "dir_enumeration": (1_000_021, "names of pages tried in a row", "Web Application Attack"),
     "http_flood": (1_000_022, "flood of requests", "Attempted Denial of Service"),
+    "nd_spoofing": (1_000_023, "false neighbour advertisements", "Misc Attack"),
+    "rogue_router": (1_000_024, "new router of IPv6", "Misc Attack"),
+    "rogue_dhcp": (1_000_025, "new DHCP server", "Misc Attack"),
+    "dga": (1_000_026, "many domains that do not exist", "Malware Command and Control Activity Detected"),
 }
 _SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
 _CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
