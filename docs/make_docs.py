@@ -126,6 +126,12 @@ def schemas_page() -> str:
         parts.append(f"\n## {schema.name}\n\n{schema.meaning}. Written by: `{schema.stage}`.\n\n")
         cells = ((f"`{c.name}`", KINDS[c.kind], c.meaning, c.unit, c.empty or "never") for c in shown)
         parts.append(table(("column", "type", "meaning", "unit", "empty when"), cells))
+        if schema is tables.INCIDENTS:
+            parts.append(
+                "\n`incidents.json` is a list of the same, `destinations` and `services` as lists, and has:\n\n"
+            )
+            more = ((f"`{name}`", kind, meaning) for name, (kind, meaning) in tables.DOCUMENT.items())
+            parts.append(table(("name", "type", "meaning"), more))
         if len(shown) < len(schema.columns):
             parts.append(f"\nThen {len(schema.columns) - len(shown)} features: see [features.md](features.md).\n")
     return "".join(parts)
