@@ -69,7 +69,7 @@ MAY_IMPORT = {
         "verdict",
     },
     "evidence": {"display_filter", "figures", "frames", "inputs", "packets", "settings", "tables"},
-    "sinks": {"advice", "plain", "settings", "suppressions", "tables"},
+    "sinks": {"advice", "plain", "settings", "stage", "suppressions", "tables"},
     "suppressions": {"plain", "tables"},
     "feedback": {"plain", "tables"},
     "traffic": {"flows", "kernels", "tables"},
