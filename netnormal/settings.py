@@ -105,10 +105,12 @@ class Patterns:
     spoofed_share: float
     arp_unasked_replies: int
     arp_reply_wait_s: int
+    router_silence_s: int
     slow_http_connections: int
     slow_http_least_s: int
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
+    dga_domains: int
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
