@@ -15,7 +15,7 @@ from netnormal.known import Known
 from netnormal.model import forest as forests
 from netnormal.model import sample
 from netnormal.model.baseline import NOVELTIES, Baseline, scaled, unscaled
-from netnormal.model.calibration import Tail, score_of
+from netnormal.model.calibration import Tail, mean_excess, score_of
 from netnormal.settings import TrainModel
 
 _DAY_S = 86_400
@@ -133,9 +133,10 @@ class Model:
             n_held_rows += len(later)
         calibration = np.concatenate(held_out)
         baseline, forest = self._learn(table, jobs)
-        tail = Tail.fit(calibration, self.settings.tail_share)
+        share = self.settings.tail_share
+        tail = Tail.fit(calibration, share, self.settings.stray_probability)
         learnt = forests.Trees.of(forest).scores(baseline.distances(table, own=True))
-        heavier = tail.mean_excess / Tail.fit(_unit_maxima(table, learnt), self.settings.tail_share).mean_excess
+        heavier = mean_excess(calibration, share) / mean_excess(_unit_maxima(table, learnt), share)
         units_per_day = (
             table.groupby(["window_start", "source"], observed=True).ngroups / starts.size * _DAY_S / window_s
         )
