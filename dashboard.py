@@ -11,21 +11,24 @@ Writes  nothing but a cache of its own, --cache
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
+
+from streamlit.web import cli
 
 from netnormal import stage
 from netnormal.dashboard import app, store
 
 
 def main(args: argparse.Namespace) -> str:
-    """Started by Python: let Streamlit run this script."""
-    here = Path(__file__).resolve()
+    """Started by Python: let Streamlit run this script, in this process, which has loaded what the pages need."""
+    import netnormal.model  # noqa: F401 - what a page would load late
+
+    here = str(Path(__file__).resolve())
     options = ["--server.address", "127.0.0.1", "--server.port", str(args.port), "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false"]
-    done = subprocess.run([sys.executable, "-m", "streamlit", "run", here, *options, "--", *sys.argv[1:]], check=False)
-    return f"The dashboard has ended ({done.returncode})."
+    cli.main(["run", here, *options, "--", *sys.argv[1:]], prog_name="streamlit", standalone_mode=False)
+    return "The dashboard has ended."
 
 
 def arguments() -> argparse.ArgumentParser:

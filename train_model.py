@@ -1,6 +1,8 @@
 """Stage 2: feature table → model of what is normal.
 
 Reads   dataset/features.csv           (docs/schemas.md#features), traffic to call normal: the baseline
+        dataset/feedback.csv           verdicts on incidents, if there are any: the rows of benign ones join the
+                                       calibration, those of malicious ones never do
 Writes  models/isolation_forest.pkl    one Isolation Forest per window length, with baseline and calibration
         models/model_card.json         the same for people: what it was trained on, and what it can promise
 
@@ -16,18 +18,26 @@ import argparse
 
 import numpy as np
 
-from netnormal import model, stage, tables
+from netnormal import feedback, model, stage, tables
 
 
 def main(args: argparse.Namespace) -> str:
     table = tables.read(args.input, tables.FEATURES)
     if table.empty:
         raise tables.InputError(args.input, "has no rows", "give a capture with packets to  python capture.py")
+    benign, incidents, other = feedback.benign_rows(args.feedback, optional=args.feedback == feedback.FILE)
     with stage.workers(args):
-        made = model.Model.fit(table, args.settings.train_model, args.jobs)
+        made = model.Model.fit(table, args.settings.train_model, args.jobs, benign)
     model.save(made, args.output)
     for window_s, why in made.left_out.items():
         stage.log.warning("No model for windows of %s s: %s.", window_s, why)
+    if incidents:
+        joined = int(benign["window_s"].isin(list(made.windows)).sum())
+        words = "%s of %s rows of %s found benign (%s) joined the calibration"
+        said = f"{joined:,}", f"{len(benign):,}", f"{incidents:,} incident{'s' * (incidents > 1)}", args.feedback
+        stage.log.warning(words, *said)
+    if other:
+        stage.log.warning("%s more found benign are of a version with other features, and do not join", f"{other:,}")
     stage.log.warning("Note: %s.", made.promise())
     if warning := made.warning():
         stage.log.warning("Note: %s.", warning)
@@ -44,6 +54,9 @@ def arguments() -> argparse.ArgumentParser:
     parser = stage.parser(__doc__)
     parser.add_argument(
         "--input", default="dataset/features.csv", metavar="CSV", help="features (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--feedback", default=feedback.FILE, metavar="CSV", help="verdicts on incidents (default: %(default)s)"
     )
     parser.add_argument("--output", default="models/isolation_forest.pkl", metavar="PKL", help="default: %(default)s")
     return parser

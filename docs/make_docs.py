@@ -16,6 +16,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from netnormal import tables  # noqa: E402
 from netnormal.sinks import schema as database  # noqa: E402
+from netnormal.sinks.queries import QUERIES  # noqa: E402
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, Feature  # noqa: E402
 from netnormal.tables.flow_columns import FLOWS  # noqa: E402
 
@@ -77,12 +78,17 @@ the machine could read it.
 - **Versions.** The tables are of version {version}. An earlier database is brought up to date, a later one is
   refused.
 
-Times are nanoseconds since 1970, UTC. A query for traffic by the minute of the last capture:
+{measured}
+Times are nanoseconds since 1970, UTC.
 
-```sql
-SELECT (time_ns - time_ns % 60000000000) / 1000000000 AS unix_time, COUNT(*) AS packets, SUM(length) AS bytes
-FROM packets WHERE capture_id = (SELECT MAX(capture_id) FROM captures)
-GROUP BY time_ns - time_ns % 60000000000 ORDER BY 1
+## Ready queries
+
+They are about the last capture; for another one, or some, change `capture_id = …`, or take a time instead:
+`time_ns BETWEEN … AND …`. All run on SQLite, MariaDB and PostgreSQL; tests compare what they answer with
+`summary.json`. For example
+
+```sh
+sqlite3 -box results/packet_logs.db    # or  mariadb DATABASE,  psql DATABASE;  then paste a query, and end it with ;
 ```
 """
 
@@ -124,9 +130,13 @@ def schemas_page() -> str:
 
 
 def database_page() -> str:
-    parts = [WRITTEN, DATABASE_INTRO.format(version=database.VERSION)]
+    parts = [WRITTEN, DATABASE_INTRO.format(version=database.VERSION, measured="")]
+    for query in QUERIES.values():
+        words = f"{query.words}\n\n" if query.words else ""
+        parts.append(f"\n### {query.title}\n\n{words}```sql\n{query.sql}\n```\n")
+    parts.append("\n## Tables\n")
     for one in database.METADATA.sorted_tables:
-        parts.append(f"\n## {one.name}\n\n{str(one.comment).capitalize()}.\n\n")
+        parts.append(f"\n### {one.name}\n\n{str(one.comment).capitalize()}.\n\n")
         key = {column.name for column in one.primary_key}
         cells = (
             (

@@ -43,6 +43,7 @@ _ADVICE = {
     "syn_flood": _FLOOD,
     "udp_flood": _FLOOD,
     "icmp_flood": _FLOOD,
+    "http_flood": _FLOOD,
     "icmp_tunnel": _TUNNEL,
     "dns_tunnel": _TUNNEL,
     "slow_http": Advice(
@@ -58,6 +59,11 @@ _ADVICE = {
         "Logins are tried one after the other. A script with an old password does that too.",
         "Did one succeed? Look at the server's log at that time, and for a longer connection after the short ones.",
     ),
+    "dir_enumeration": Advice(
+        "Names of pages or files are tried one after the other, to find what nobody links to. A broken link checker or "
+        "a crawler does it too.",
+        "Which names did the server know? Look at its log, and at answers of another size in this time.",
+    ),
     "threat_list": Advice(
         "A host of yours met one that is on your list of bad hosts.",
         "What was sent, and by which program? Is the entry on the list still true?",
@@ -66,7 +72,7 @@ _ADVICE = {
         "A host calls the same place at even intervals, as remote-controlled malware does, and update checks too.",
         "Which program calls? Is the destination known to you?",
     ),
-    "exfiltration": Advice(
+    "upload": Advice(
         "Far more was sent out than this host usually sends. A backup looks alike.",
         "Is the destination known to you? Which program sent it, and what?",
     ),

@@ -169,6 +169,36 @@ class Detection:
         scores = self._noted(rows, anomalous, draft_of_row)
         return Judged([scores], self._anomalies_decided(), self._changed())
 
+    def due(self, now: int) -> bool:
+        """Would `quiet` tell anything new?"""
+        return self.windower.due(now) or self.merger.due(now - self.windower.lateness_ns)
+
+    def state(self) -> dict[str, Any]:
+        """All that later windows depend on but the packets of the open ones, as values that JSON knows (and NaN).
+
+        Only while `windower.firm`, and live. What `resume` needs besides is the windower's progress before the block
+        from which packets are to be pushed again: that of `windower.oldest`, else of now.
+        """
+        assert self._live and self.windower.firm
+        waiting = [
+            [{name: rows[name].tolist() for name in _WAITING}, drafts.tolist()] for rows, drafts in self._waiting
+        ]
+        return {
+            "closed": self.windower.judged,
+            "evicted": self.windower.evicted,
+            "rows": self.rows,
+            "anomalies": self.anomalies,
+            "waiting": waiting,
+            "merger": self.merger.state(),
+        }
+
+    def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
+        """Go on from `state`. Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind."""
+        self.windower.resumed(progress, state["closed"], state["evicted"])
+        self.rows, self.anomalies = int(state["rows"]), int(state["anomalies"])
+        self._waiting = [(_restored(columns), np.array(drafts, np.int64)) for columns, drafts in state["waiting"]]
+        self.merger.restore(state["merger"])
+
     @property
     def row_scores(self) -> np.ndarray:
         """Of each packet so far the highest score of its rows, which is the forest's verdict without the patterns'."""
@@ -298,6 +328,19 @@ class Detection:
                 "promise": self.model.promise(),
             },
         }
+
+
+_WAITING = [name for name in tables.ANOMALIES.names if name != "incident_id"]
+
+
+def _restored(columns: dict[str, list[Any]]) -> pd.DataFrame:
+    """Anomalous rows that wait for their incident, from the plain values of each column."""
+    kinds = {"float": np.float64, "int": np.int64, "time": np.int64}
+    made: dict[str, Any] = {}
+    for name in _WAITING:
+        kind = tables.ANOMALIES[name].kind
+        made[name] = pd.Categorical(columns[name]) if kind == "text" else np.array(columns[name], kinds[kind])
+    return pd.DataFrame(made)
 
 
 TIMES = tuple(column.name for column in tables.INCIDENTS if column.kind == "time")

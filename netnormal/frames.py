@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import select
 import stat
@@ -27,6 +28,7 @@ from netnormal.tables import InputError
 BLOCK_BYTES = 16 << 20  # read at one go, and
 BLOCK_PACKETS = 1 << 17  # packets passed on at one go; neither has a meaning, results never depend on them
 LONGEST_FRAME = 256 << 20  # a longer claim is damage [bytes]
+_PIECE_BYTES = 1 << 18  # packed at one go: what fits into a processor's cache is there to be hashed and written
 _LOOK_S = 0.2  # how often a wait for a pipe looks whether it shall end
 
 _STANDARD_INPUT = "standard input"
@@ -513,7 +515,7 @@ class PcapWriter:
 
     def __init__(self, path: Any, link_type: int, snaplen: int, go_on: bool = False) -> None:
         self.link_type, self.packets, self.size = link_type, 0, 0
-        self._hash = hashlib.sha256()
+        self._hash, self._room = hashlib.sha256(), np.empty(0, np.uint8)
         if go_on and Path(path).exists():
             with Path(path).open("rb") as file:
                 while piece := file.read(1 << 20):
@@ -538,9 +540,15 @@ class PcapWriter:
         """Raises ValueError if a frame is of another link type."""
         if np.any(frames.link_type != self.link_type):
             raise ValueError(f"link types {Counter(frames.link_type.tolist())} in a pcap of {self.link_type}")
-        room = np.empty(16 * len(frames) + int(frames.captured.sum()), np.uint8)
-        kernels.pack_pcap(frames.data, frames.offset, frames.captured, frames.length, frames.time, room)
-        self._write(room.data)
+        ends = np.cumsum(frames.captured + 16)
+        starts = np.flatnonzero(np.diff(ends // _PIECE_BYTES, prepend=-1))
+        for first, after in itertools.pairwise([*starts.tolist(), len(frames)]):
+            some = frames.select(slice(first, after))
+            size = 16 * len(some) + int(some.captured.sum())
+            if size > self._room.size:
+                self._room = np.empty(max(size, 2 * _PIECE_BYTES), np.uint8)
+            kernels.pack_pcap(some.data, some.offset, some.captured, some.length, some.time, self._room)
+            self._write(self._room[:size].data)
         self.packets += len(frames)
 
     def close(self) -> None:

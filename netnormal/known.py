@@ -18,29 +18,37 @@ PRIVATE = [
     for word in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
 ]
 COUNTS = ("conversation_flows_count", "conversation_payload_out_bytes", "conversation_payload_in_bytes")
+TURNS = "conversation_turns_mean_count"  # per flow
+COUNTED = len(COUNTS) + 2
 
 
 @dataclass(frozen=True)
 class Most:
     """The most of one conversation in any window of one length: in how many windows it was, flows, payload bytes from
-    its source, payload bytes from its destination."""
+    its source, payload bytes from its destination, times that payload changed its direction."""
 
     windows: int = 0
     flows: int = 0
     sent: int = 0
     received: int = 0
+    turns: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Requests, each with its answer; at least one a flow."""
+        return max(self.flows, self.turns // 2)
 
 
 @dataclass
 class Known:
     """Conversations of a baseline by window length, and what follows from them. Names are addresses as in the files.
 
-    `most` maps a window length and (source, destination, service) to int64 (windows, flows, sent, received), the rows
-    of `counts`. Hosts count as known only where a conversation of theirs was answered or needs no answer.
+    `most` maps a window length and (source, destination, service) to int64 (windows, flows, sent, received, turns), the
+    rows of `counts`. Hosts count as known only where a conversation of theirs was answered or needs no answer.
     """
 
     talks: dict[Talk, int] = field(default_factory=dict)  # → row of `counts`
-    counts: dict[int, np.ndarray] = field(default_factory=dict)  # window length → int64 (talks, 4)
+    counts: dict[int, np.ndarray] = field(default_factory=dict)  # window length → int64 (talks, COUNTED)
     devices: set[str] = field(default_factory=set)  # seen on the link
     served: set[tuple[str, str]] = field(default_factory=set)  # host and service that answered
     pairs: set[tuple[str, str]] = field(default_factory=set)  # hosts that talked, in alphabetical order
@@ -53,14 +61,15 @@ class Known:
         part = pd.DataFrame(columns | {"window_s": table["window_s"].to_numpy()})
         for name in COUNTS:
             part[name] = np.nan_to_num(table[name].to_numpy(np.float64)).astype(np.int64)
+        part[TURNS] = np.nan_to_num(table[TURNS].to_numpy(np.float64) * part[COUNTS[0]]).round().astype(np.int64)
         by = part.groupby(["source", "destination", "service", "window_s"], sort=True)
-        found = by[list(COUNTS)].max()
+        found = by[[*COUNTS, TURNS]].max()
         found.insert(0, "windows", by.size())
         made.talks = {talk: i for i, talk in enumerate(dict.fromkeys(key[:3] for key in found.index))}
         row = np.array([made.talks[key[:3]] for key in found.index], np.int64)
         length = found.index.get_level_values("window_s").to_numpy(np.int64)
         for window_s in np.unique(length).tolist():
-            made.counts[window_s] = np.zeros((len(made.talks), 4), np.int64)
+            made.counts[window_s] = np.zeros((len(made.talks), COUNTED), np.int64)
             made.counts[window_s][row[length == window_s]] = found.to_numpy(np.int64)[length == window_s]
         kinds = part.drop_duplicates(["source", "destination", "service", "kind"])
         for source, destination, service, kind in zip(
@@ -79,6 +88,12 @@ class Known:
         """The most of a conversation in a window of this length; zeros if it never was."""
         row = self.talks.get((source, destination, service))
         return Most(*self._counts(window_s)[row].tolist()) if row is not None else Most()
+
+    def most_asked(self, window_s: int, host: str, service: str) -> int:
+        """Requests to a service of a host: the most of each client in a window, together."""
+        counts = self._counts(window_s)
+        rows = [row for (_, to, what), row in self.talks.items() if (to, what) == (host, service)]
+        return sum(Most(*counts[row].tolist()).asked for row in rows)
 
     def most_sent(self, window_s: int, host: str) -> tuple[int, int]:
         """The most payload [bytes] that a host ever sent in one conversation of a window: asking, and answering."""
@@ -100,7 +115,7 @@ class Known:
         return (min(one, other), max(one, other)) in self.pairs
 
     def _counts(self, window_s: int) -> np.ndarray:
-        return self.counts.get(window_s, np.zeros((len(self.talks), 4), np.int64))
+        return self.counts.get(window_s, np.zeros((len(self.talks), COUNTED), np.int64))
 
     def inside(self, host: str) -> bool:
         """Is the host one of the network's own: seen on the link; where no link was seen, of a private range."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pyarrow as pa
 from netnormal.frames import Frames
 from netnormal.kernels import decode as k
 from netnormal.kernels import names
-from netnormal.tables import PACKETS, TCP_FLAGS
+from netnormal.tables import TCP_FLAGS
 
 _ETHERTYPES = {
     0x0800: "IPv4",
@@ -179,7 +180,17 @@ def _categorical(index: np.ndarray, words: list[str | None]) -> pd.Categorical:
 
 
 def _coded(codes: np.ndarray, words: list[str]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes, pd.Index(words, dtype="str"))
+    kind = _kind(tuple(words)) if len(words) <= _FEW else pd.CategoricalDtype(pd.Index(words, dtype="str"))
+    return pd.Categorical.from_codes(codes, dtype=kind)
+
+
+_FEW = 32  # words that are worth remembering: protocols, flags, the hardware of a small network
+
+
+@lru_cache(1024)
+def _kind(words: tuple[str, ...]) -> pd.CategoricalDtype:
+    """Making one takes longer than all else about a small block."""
+    return pd.CategoricalDtype(pd.Index(words, dtype="str"))
 
 
 def _addresses(packed: np.ndarray) -> pd.Categorical:
@@ -289,4 +300,4 @@ class Decoder:
             "tunnel": _text(o[k.TUNNEL], _tunnel),
             "undecoded": undecoded,
         }
-        return pd.DataFrame(columns, columns=PACKETS.names, copy=False)
+        return pd.DataFrame(columns, copy=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import queue
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +63,19 @@ def prepare(link_type: int) -> None:
 # ---------------------------------------------------------------- files of now
 
 
+class _Whole:
+    """A file without buffer whose `write` takes all, or raises: a full disk takes a part, and then refuses."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, piece: bytes | memoryview) -> int:
+        left = memoryview(piece)
+        while left:
+            left = left[self._file.write(left) :]
+        return len(piece)
+
+
 class _Segment:
     """The files of one capture, or of one part of a long one. What `append` has taken is in them.
 
@@ -77,8 +89,6 @@ class _Segment:
             self.tally, self.decoder.undecoded = before.tally, before.undecoded
             self.decoder.packets = before.tally.packets
         self.began = time.monotonic()
-        self._rows = io.BytesIO()
-        self._writer = tables.Writer(self._rows, tables.PACKETS)
         self._broken = False
         with contextlib.ExitStack() as undo:
             try:
@@ -90,11 +100,10 @@ class _Segment:
                 if plan.pcap:
                     pcap = plan.beside(".pcap")
                     self._pcap = PcapWriter(pcap, source.link_types[0], source.snaplen, before is not None)
-                self._writer.append(tables.empty(tables.PACKETS))  # the header line
-                if self._table.tell():
-                    self._rows.truncate(0)
+                there = tables.PACKETS.names if self._table.tell() else None
+                self._rows = tables.Writer(_Whole(self._table), tables.PACKETS, there)
+                self._rows.append(tables.empty(tables.PACKETS))  # the header line
                 self.csv_bytes = self._table.tell()
-                self._write_rows()
             except OSError as error:
                 raise _cannot(plan.table, error) from error
             undo.pop_all()
@@ -127,7 +136,7 @@ class _Segment:
         """Write a block; the decoded rows. Raises InputError if the disk is full: then the files end before it."""
         rows = self.decoder.decode(block)
         pcap_bytes = self.pcap_bytes
-        written: Future[None] = behind.submit(self._append_rows, rows)
+        written: Future[None] = behind.submit(self._rows.append, rows)
         try:
             try:
                 if self._pcap:
@@ -140,25 +149,9 @@ class _Segment:
             if self._pcap:
                 os.truncate(self.plan.beside(".pcap"), pcap_bytes)
             raise _cannot(self.plan.table, error) from error
-        self.csv_bytes = os.fstat(self._table.fileno()).st_size
+        self.csv_bytes = self._table.tell()
         self.tally.add(block)
         return rows
-
-    def _append_rows(self, rows: Any) -> None:
-        self._writer.append(rows)
-        self._write_rows(count=False)
-
-    def _write_rows(self, count: bool = True) -> None:
-        left = self._rows.getbuffer()
-        try:
-            while left:
-                left = left[self._table.write(left) or 0 :]
-        finally:
-            left.release()
-            self._rows.seek(0)
-            self._rows.truncate()
-        if count:
-            self.csv_bytes = os.fstat(self._table.fileno()).st_size
 
     def write_manifest(self, about: Mapping[str, Any], problems: list[str]) -> None:
         whole = self.tally.manifest(dict(about), self.decoder.undecoded, problems)

@@ -114,6 +114,13 @@ class Patterns:
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
+    web_guesses: int
+    web_guesses_per_s: int
+    web_guesses_new: int
+    web_factor: float
+    web_flood_per_s: int
+    web_flood_least_s: int
+    web_ports: tuple[int, ...]
     beacon_window_s: int
     beacon_calls: int
     beacon_score: float
@@ -135,8 +142,9 @@ class Patterns:
                 _check(value >= 1, name, value, "1 or more")
         for name in ("beacon_score", "beacon_score_of_few", "upload_quantile"):
             _check(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0, up to 1")
-        _check(self.upload_factor >= 1, "upload_factor", self.upload_factor, "1 or more")
-        for name in ("udp_stream_ports", "guess_ports", "beacon_usual_ports"):
+        for name in ("upload_factor", "web_factor"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("udp_stream_ports", "guess_ports", "web_ports", "beacon_usual_ports"):
             ports = getattr(self, name)
             _check(all(0 <= port <= 65535 for port in ports), name, list(ports), "ports, 0 to 65535")
 
@@ -169,12 +177,57 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Follow:
+    quiet_s: float
+    bookmark_s: float
+    incidents: int
+    lag_s: float
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.quiet_s <= 60, "quiet_s", self.quiet_s, "from 0 to 60 s")
+        _check(1 <= self.bookmark_s <= 3600, "bookmark_s", self.bookmark_s, "from 1 to 3600 s")
+        _check(100 <= self.incidents <= 100_000, "incidents", self.incidents, "from 100 to 100000")
+        _check(self.lag_s > 0, "lag_s", self.lag_s, "more than 0")
+
+
+@dataclass(frozen=True)
+class Alerts:
+    severity: str
+    digest_severity: str
+    digest_s: int
+    alert_interval_s: int
+    per_hour: int
+    anomaly_rate_threshold: float
+    anomaly_rate_s: int
+    anomaly_rate_packets: int
+    tries: int
+    most_waiting: int
+
+    def __post_init__(self) -> None:
+        names = ("low", "medium", "high", "critical")
+        for name in ("severity", "digest_severity"):
+            _check(getattr(self, name) in names, name, getattr(self, name), "low, medium, high or critical")
+        right = self.digest_s == 0 or 60 <= self.digest_s <= 604_800
+        _check(right, "digest_s", self.digest_s, "0 (off), or from 60 to 604800")
+        _check(0 <= self.alert_interval_s <= 604_800, "alert_interval_s", self.alert_interval_s, "from 0 to 604800")
+        _check(1 <= self.per_hour <= 3600, "per_hour", self.per_hour, "from 1 to 3600")
+        share, span = self.anomaly_rate_threshold, self.anomaly_rate_s
+        _check(0 < share <= 1, "anomaly_rate_threshold", share, "above 0, up to 1 (off)")
+        _check(10 <= span <= 86_400, "anomaly_rate_s", span, "from 10 to 86400")
+        _check(self.anomaly_rate_packets >= 1, "anomaly_rate_packets", self.anomaly_rate_packets, "1 or more")
+        _check(1 <= self.tries <= 100, "tries", self.tries, "from 1 to 100")
+        _check(1 <= self.most_waiting <= 10_000, "most_waiting", self.most_waiting, "from 1 to 10000")
+
+
+@dataclass(frozen=True)
 class Detect:
     top_talkers: int
     database_rows: int
     patterns: Patterns
     incidents: Incidents
     evidence: Evidence
+    follow: Follow
+    alerts: Alerts
 
     def __post_init__(self) -> None:
         _check(self.top_talkers >= 0, "top_talkers", self.top_talkers, "0 (off) or more")

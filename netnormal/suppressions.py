@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal.tables import SUPPRESSIONS, InputError, iso, nanoseconds
+from netnormal.plain import cell
+from netnormal.tables import SUPPRESSIONS, InputError, alone, atomic, iso, nanoseconds
 
 FILE = "suppressions.csv"  # read if it is there
 MOST_RULES = 10_000
@@ -161,6 +162,44 @@ def read(path: str | os.PathLike[str], optional: bool = False) -> Suppressions:
             raise InputError(where, f"is rule {MOST_RULES + 1:,}", "write fewer, wider rules, with * or networks")
         rules.append(_rule(dict(zip(header, cells, strict=True)), number, where))
     return Suppressions(tuple(rules))
+
+
+def add(
+    path: str | os.PathLike[str],
+    *,
+    source: str = "",
+    destination: str = "",
+    pattern: str = "",
+    expires: str = "",
+    reason: str,
+) -> None:
+    """Add a rule at the end of the file, which is made if there is none; nothing else in it changes.
+
+    Whole or not at all, also when others write at the same time. Raises InputError if it would be no rule (as `read`
+    does, or if a spreadsheet would take a cell for a formula), or if the file has a line that is none.
+    """
+    path = Path(path)
+    cells = {"source": source, "destination": destination, "pattern": pattern, "expires": expires, "reason": reason}
+    cells = {name: text.strip() for name, text in cells.items()}
+    for name, text in cells.items():
+        if not text.isprintable() or cell(text) != text or text.startswith("#"):
+            what = f"`{name}` begins as a formula or a comment does, or has characters that cannot be printed"
+            raise InputError("a suppression", what, "write it in plain words")
+    _rule(cells, 0, "a suppression")
+    with alone(path):
+        known = read(path, optional=True)
+        if len(known.rules) >= MOST_RULES:
+            raise InputError(path, f"has {MOST_RULES:,} rules, and no room for more", "delete those that expired")
+        text = path.read_text("utf-8-sig") if path.exists() else ""
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        names = _cells(lines[0], str(path)) if lines else SUPPRESSIONS.names
+        stream = io.StringIO()
+        out = csv.writer(stream, lineterminator="\n")
+        if not lines:
+            out.writerow(names)
+        out.writerow([cells[name] for name in names])
+        with atomic(path) as temporary:
+            temporary.write_text(text + ("\n" if text and not text.endswith("\n") else "") + stream.getvalue(), "utf-8")
 
 
 def _cells(line: str, where: str) -> list[str]:

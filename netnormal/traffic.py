@@ -65,8 +65,12 @@ def top_talkers(blocks: Iterable[pd.DataFrame], count: int) -> list[str]:
     return [name for name, _ in talkers.ranked(count, "packets_sent", "packets_received")]
 
 
+#: What of a packet is counted.
+_USED = ["time", "length", "protocol", "undecoded", "src_ip", "dst_ip", "src_mac", "tcp_flags", "src_port", "dst_port"]
+
+
 class _Strides:
-    """Cuts blocks of any sizes into tables of STRIDE packets."""
+    """Cuts blocks of any sizes into tables of STRIDE packets, with the columns _USED."""
 
     def __init__(self) -> None:
         self._kept: list[pd.DataFrame] = []
@@ -74,8 +78,9 @@ class _Strides:
 
     def push(self, packets: pd.DataFrame) -> Iterator[pd.DataFrame]:
         start = 0
+        used = packets[_USED]
         while start < len(packets):
-            part = packets.iloc[start : start + STRIDE - self._count]
+            part = used.iloc[start : start + STRIDE - self._count]
             start += len(part)
             self._kept.append(part)
             self._count += len(part)
@@ -130,15 +135,17 @@ class _Sums:
         self.largest = max(self.largest, int(length.max()))
         for column, sets in (("src_ip", ("src_ip", "ip")), ("dst_ip", ("dst_ip", "ip")), ("src_mac", ("mac",))):
             words = packets[column].array
-            used = np.unique(words.codes[words.codes >= 0])
-            hashes = pd.util.hash_array(np.asarray(words.categories.take(used), object))
+            hashes = pd.util.hash_array(np.asarray(words.categories.take(_used(words)), object))
             for name in sets:
                 self.distinct[name].add(hashes)
         self.talkers.add(packets)
         self.latencies.add(packets)
 
     def _add_seconds(self, second: np.ndarray, length: np.ndarray) -> None:
-        page, at = np.unique(second // PAGE_S, return_inverse=True)
+        pages = second // PAGE_S
+        starts = np.flatnonzero(np.diff(pages, prepend=pages[0] - 1))  # few: packets come in order of time
+        page, at = np.unique(pages[starts], return_inverse=True)
+        at = np.repeat(at, np.diff(starts, append=len(pages)))
         slot = at * PAGE_S + second % PAGE_S
         counts = np.bincount(slot, minlength=len(page) * PAGE_S).reshape(-1, PAGE_S)
         sizes = np.bincount(slot, length, len(page) * PAGE_S).astype(np.int64).reshape(-1, PAGE_S)
@@ -406,9 +413,13 @@ def _quantiles(steps: np.ndarray, longest: int) -> dict[str, Any]:
     return {"count": count, "median_s": float(values[0]), "p95_s": float(values[1]), "max_s": longest / SECOND}
 
 
+def _used(words: pd.Categorical) -> np.ndarray:
+    """Numbers of the categories that a cell has."""
+    return np.flatnonzero(np.bincount(words.codes.astype(np.int64) + 1, minlength=1)[1:])
+
+
 def _by_word(words: pd.Categorical, *weights: np.ndarray) -> tuple[list[str], np.ndarray]:
     """The words used, and for each the sums of each weight over its cells (int64[words, weights])."""
-    filled = np.flatnonzero(words.codes >= 0)
-    used, of_cell = np.unique(words.codes[filled], return_inverse=True)
-    sums = [np.bincount(of_cell, weight[filled], len(used)).astype(np.int64) for weight in weights]
+    used, codes = _used(words), words.codes.astype(np.int64) + 1
+    sums = [np.bincount(codes, weight, 1)[1:][used].astype(np.int64) for weight in weights]
     return [str(word) for word in words.categories.take(used)], np.stack(sums, axis=1)

@@ -27,9 +27,13 @@ EVIDENCE = {
     "to_ports": "to {:,} ports",
     "per_s": "{:,} in the busiest second",
     "held": "{:,} connections open",
+    "guesses": "{:,} requests that differ by a word",
+    "asked": "{:,} requests",
     "connections": "{:,} connections",
     "open_s": "for {:,} s (median)",
     "bytes_each": "{:,} bytes sent in each",
+    "request_bytes": "{:,} bytes in each (median)",
+    "request_sizes": "of {:,} sizes",
     "answer_bytes": "{:,} bytes in the answer (median)",
     "claims": "{:,} false claims",
     "contested": "{:,} of the addresses claimed by their owners too",
@@ -88,7 +92,16 @@ def title(
         words = f"{by} claims to be {_listed(str(evidence['taken']).split(), 3)}: {count('claims'):,} ARP replies "
         words += f"nobody asked for, in {span(span_s)}"
     elif pattern == "brute_force":
-        words = f"{by} tried {count('connections'):,} logins alike at {_listed(services, 1)} of {to} in {span(span_s)}"
+        tried = count("guesses") or count("connections")
+        words = f"{by} tried {tried:,} logins alike at {_listed(services, 1)} of {to} in {span(span_s)}"
+    elif pattern == "dir_enumeration":
+        words = f"{by} tried {count('guesses'):,} names of pages at {_listed(services, 1)} of {to} in {span(span_s)}; "
+        words += "all answered alike"
+    elif pattern == "http_flood":
+        words = (
+            f"{by} flooded {_listed(services, 1)} of {evidence.get('victim', to)} with {count('asked'):,} requests, "
+        )
+        words += f"up to {count('per_s'):,} a second"
     elif pattern == "icmp_tunnel":
         words = f"{by} and {to} exchanged {size(count('bytes'))} in pings that are no pings, in {span(span_s)}"
     elif pattern == "dns_tunnel":

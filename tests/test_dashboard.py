@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 
 from netnormal import frames, inputs, tables
-from netnormal.dashboard import export, questions, results, story
+from netnormal.dashboard import changes, export, questions, results, story
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
+from netnormal.plain import cell
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='obeyed'\"> **bold** [a](javascript:alert(1)) :red[b] https://evil.example"
@@ -145,8 +144,8 @@ def test_exported_frames_are_those_of_the_capture(store: Store, sample: Path, tm
 
 
 def test_a_name_from_the_network_is_no_formula_in_an_exported_table() -> None:
-    assert export.harmless('=HYPERLINK("x")') == '\'=HYPERLINK("x")'
-    assert export.harmless("www.example.org") == "www.example.org"
+    assert cell('=HYPERLINK("x")') == '\'=HYPERLINK("x")'
+    assert cell("www.example.org") == "www.example.org"
 
 
 # ---------------------------------------------------------------- what is said
@@ -175,88 +174,55 @@ def test_control_and_direction_characters_are_taken_out() -> None:
     assert results.plain("a\x1b[31m\u202eb\nc") == r"a\x1b[31m\u202eb\x0ac"
 
 
+def test_what_changed_against_the_baseline_is_what_the_model_never_saw(capture: Path, store: Store) -> None:
+    before = changes.baseline(capture / "models" / "isolation_forest.pkl")
+    assert before is not None
+    pairs = questions.pairs(store, Filter())
+    seen = changes.changes(before, pairs, questions.answered(store))
+    assert "172.21.243.70" in seen.hosts, "where the sample's uploads and tunnels go"
+    assert "192.168.37.80" not in seen.hosts and set(seen.hosts).isdisjoint(before.hosts)
+    assert seen.sought > 900, "the sample's sweeps look for hosts that are not there"
+    same = changes.changes(before, pd.DataFrame(before.pairs, columns=["source", "destination"]), before.known.served)
+    assert (same.hosts, len(same.talks), same.servers) == ([], 0, {})
+
+
+def test_what_decided_is_counted_from_the_reasons(capture: Path) -> None:
+    decided = results.deciding(capture / "results")
+    table = tables.read(capture / "results" / "anomalies.csv", tables.ANOMALIES)
+    assert decided and decided.rows == len(table)
+    for name in ("source peak flows", "conversation turns mean", "destination services"):
+        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} (?:\d|together)").sum() > 0
+    assert all(not any(c.isdigit() for c in name) for name in decided.features)
+
+
 # ---------------------------------------------------------------- in a real browser
 
 
-def free_port() -> int:
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return int(made.getsockname()[1])
+class Served(browser.Browser):
+    """A running dashboard over the judged sample, and a browser that looks at it."""
 
+    def __init__(self, folder: Path, place: Path) -> None:
+        self.folder, self.place = folder, place
+        self.dashboard = browser.Dashboard(folder, place / "log", "--cache", place / "cache")
+        super().__init__(place)
 
-class Served:
-    """A running dashboard and a browser that looks at it."""
-
-    def __init__(self, folder: Path, browser: Any, port: int) -> None:
-        self.folder, self.browser, self.port = folder, browser, port
-
-    def open(self, page: str, until: str) -> str:
-        self.browser.get(f"http://127.0.0.1:{self.port}/{page}")
-        return self.wait(until)
-
-    def wait(self, until: str, absent: bool = False) -> str:
-        """The page's text once it holds `until` (or no longer does)."""
-        end = time.monotonic() + 60
-        text = ""
-        while time.monotonic() < end:
-            text = self.browser.execute_script("return document.body.innerText")
-            if (until in text) != absent and not self.browser.find_elements(
-                "css selector", '[data-testid="stStatusWidget"]'
-            ):
-                return text
-            time.sleep(0.2)
-        raise AssertionError(f"{until!r} {'stays' if absent else 'does not come'}: {text[:3000]}")
+    def page(self, name: str, words: str) -> str:
+        return self.open(self.dashboard.url + name, words)
 
     def packets(self) -> str:
         """The number of packets that the page says it shows."""
         script = "return document.querySelector('[data-testid=stMetricValue]')?.innerText ?? ''"
-        return str(self.browser.execute_script(script)).strip()
-
-    def errors(self) -> list[str]:
-        """What the console says, without Streamlit's own search for its base path."""
-        said = [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
-        return [line for line in said if "/_stcore/" not in line]
+        return str(self.run(script)).strip()
 
 
 @pytest.fixture(scope="module")
 def served(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    if not shutil.which("chromedriver"):
-        pytest.skip("needs chromium and chromedriver (apt-get install chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    port, place = free_port(), tmp_path_factory.mktemp("browser")
-    log = (place / "log").open("w+")
-    command = [sys.executable, ROOT / "dashboard.py", "--port", str(port), "--cache", place / "cache"]
-    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    server = subprocess.Popen(
-        command, cwd=capture, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    options = Options()
-    for switch in ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server", "--window-size=1280,1600"):
-        options.add_argument(switch)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    options.add_argument(f"--user-data-dir={place / 'profile'}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(place / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for _ in range(300):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
-    driver = None
-    try:
-        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-        made = Served(capture, driver, port)
-        made.downloads = place / "downloads"  # type: ignore[attr-defined]
-        yield made
-    finally:
-        if driver:
-            driver.quit()
-        os.killpg(server.pid, 15)
-        server.wait(20)
-        log.close()
+    if not browser.there():
+        pytest.skip(browser.MISSING)
+    made = Served(capture, tmp_path_factory.mktemp("browser"))
+    yield made
+    made.close()
+    assert made.dashboard.close() == 0, "SIGTERM ends it, and nothing is left"
 
 
 @pytest.mark.xdist_group("dashboard")
@@ -267,33 +233,27 @@ def served(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ("incidents", "incidents:"),
         ("traffic", "Top talkers"),
         ("network", "Hardware addresses"),
-        ("model", "Calibration and drift"),
+        ("model", "Against labels"),
     ],
 )
 def test_each_page_loads_without_an_error_and_fetches_nothing_from_elsewhere(
     served: Served, page: str, words: str
 ) -> None:
-    served.open(page, words)
-    assert served.browser.find_elements("css selector", '[data-testid="stException"]') == []
+    served.page(page, words)
+    assert served.all("[data-testid='stException']") == []
     assert served.errors() == []
-    asked = served.browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-    assert [url for url in asked if not url.startswith((f"http://127.0.0.1:{served.port}", "data:", "blob:"))] == []
+    asked = served.run("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [url for url in asked if not url.startswith((served.dashboard.url, "data:", "blob:"))] == []
 
 
 @pytest.mark.xdist_group("dashboard")
 def test_an_incident_opens_and_its_packets_download_as_a_capture(served: Served) -> None:
-    served.open("", "Worst first")
-    served.browser.find_element("xpath", "//button[contains(., 'Open')]").click()
-    for words in ("What to look at next", "Who:", "To whom:", "When:", "How sure:", "Why", "In Wireshark"):
+    served.page("", "Worst first")
+    served.click("Open")
+    for words in ("What to look at next", "Who", "To whom", "When", "How sure", "Why", "In Wireshark"):
         served.wait(words)
-    served.wait("Packets (PCAP)")
-    served.browser.find_element("xpath", "//button[contains(., 'Packets (PCAP)')]").click()
-    folder: Path = served.downloads  # type: ignore[attr-defined]
-    end = time.monotonic() + 30
-    while not list(folder.glob("*.pcap")) and time.monotonic() < end:
-        time.sleep(0.2)
-    (made,) = folder.glob("*.pcap")
-    done = subprocess.run(["tshark", "-r", made], capture_output=True, text=True, check=True)
+    served.click("Packets (PCAP)")
+    done = subprocess.run(["tshark", "-r", served.downloaded(".pcap")], capture_output=True, text=True, check=True)
     known = results.verdicts(served.folder / "results")
     worst = results.incidents(served.folder / "results")
     assert known and worst
@@ -302,29 +262,27 @@ def test_an_incident_opens_and_its_packets_download_as_a_capture(served: Served)
 
 @pytest.mark.xdist_group("dashboard")
 def test_the_protocol_filter_changes_what_is_shown(served: Served, store: Store) -> None:
-    served.open("traffic", "Packets (CSV)")
+    served.page("traffic", "Packets (CSV)")
     before = served.packets()
-    served.browser.find_element("css selector", '[data-testid="stMultiSelect"] input').send_keys("UDP\n")
-    end = time.monotonic() + 30
-    while served.packets() in (before, "") and time.monotonic() < end:
-        time.sleep(0.2)
+    served.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n")
+    browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)
     udp = questions.totals(store, Filter(protocols=("UDP",)))["packets"]
     assert served.packets() == f"{udp:,}" != before
 
 
 @pytest.mark.xdist_group("dashboard")
 def test_hostile_words_stay_text_and_a_new_incident_comes_by_itself(served: Served) -> None:
-    served.open("", "Worst first")
+    served.page("", "Worst first")
     path = served.folder / "results" / "incidents.json"
     kept = path.read_text()
     try:
         more = document(incident_id="I9999", severity="critical", score=1.0, title=HOSTILE)
         tables.write_json(path, [more, *json.loads(kept)])
         served.wait(HOSTILE)
-        assert served.browser.title == "netnormal"
-        links = served.browser.execute_script("return [...document.querySelectorAll('a')].map(a => a.href)")
+        assert served.driver.title == "netnormal"
+        links = served.run("return [...document.querySelectorAll('a')].map(a => a.href)")
         assert not [link for link in links if "evil" in link or "javascript" in link]
-        assert served.browser.find_elements("css selector", "img[src='x']") == []
+        assert served.all("img[src='x']") == []
     finally:
         tables.write_json(path, json.loads(kept))
 

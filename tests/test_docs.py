@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from netnormal import tables
+from netnormal import advice, tables
+from netnormal.patterns import KINDS
+from netnormal.settings import Patterns
+from netnormal.sinks.eve import SIGNATURES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = ("features.md", "schemas.md", "database.md")
@@ -54,6 +60,17 @@ def test_every_feature_has_a_definition_a_reason_and_a_source():
         assert f"| `{feature.name}` |" in page
         assert min(map(len, (feature.meaning, feature.why, feature.source))) > 3, feature.name
         assert feature.side in ("high", "both")
+
+
+def test_every_pattern_and_every_threshold_is_told_and_every_pattern_has_advice_and_a_signature():
+    page = (DOCS / "patterns.md").read_text("utf-8")
+    told = set(re.findall(r"`(\w+\*?)`", page))
+    for pattern, (technique, severity, _) in KINDS.items():
+        (line,) = [line for line in page.splitlines() if line.startswith("|") and f"`{pattern}`" in line.split("|")[1]]
+        assert f" {technique} " in line and severity in line.split("|")[5], pattern
+        assert pattern in advice._ADVICE and pattern in SIGNATURES, pattern
+    for field in dataclasses.fields(Patterns):
+        assert any(fnmatch(field.name, name) for name in told), field.name
 
 
 def test_every_column_of_every_file_is_told():

@@ -204,7 +204,7 @@ def test_without_an_independent_baseline_no_upload_is_judged():
 def test_a_baseline_remembers_who_talked_and_how_much():
     known = baseline([*USUAL, udp(3, A, FAR, 40000, 9999)])
     assert known.met(OTHER, A) and known.met(A, OTHER) and not known.met(A, FAR)  # never answered
-    assert known.most(600, A, OTHER, "TCP/443") == Most(1, 1, 400_000, 5_000_000)
+    assert known.most(600, A, OTHER, "TCP/443") == Most(1, 1, 400_000, 5_000_000, 15)
     assert known.most(600, A, OTHER, "TCP/80") == Most() == known.most(7, A, OTHER, "TCP/443")
     assert known.most_sent(600, OTHER) == (0, 5_000_000)
     assert ("TCP/443" in {service for _, service in known.served}) and known.servers("UDP/9999") == {A}

@@ -222,9 +222,11 @@ def test_requests_that_are_never_finished_are_slow_http():
 
 
 FLOOD_CONTROLS = {
-    "connections that are completed": lambda: flat(session(i / 500, A, B, 443, 1024 + i) for i in range(1500)),
+    "connections that are completed": lambda: flat(
+        session(i / 500, host(i % 400), B, 443, 1024 + i) for i in range(1500)
+    ),
     "a few half-open ones among many": lambda: flat(
-        session(i / 500, A, B, 443, 1024 + i) if i % 3 else probe(i / 500, A, B, 443, None, sport=1024 + i)
+        session(i / 500, host(i % 400), B, 443, 1024 + i) if i % 3 else probe(i / 500, A, B, 443, None, sport=1024 + i)
         for i in range(1500)
     ),
     "half-open connections at leisure": lambda: flat(

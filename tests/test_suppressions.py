@@ -124,3 +124,55 @@ def test_terminal_and_report_leave_out_what_the_files_keep(chain, run_in):
     (chain / "suppressions.csv").unlink()
     run_in(chain, "visualize.py", *drawn, "-q")  # taken back, the old incident is shown again
     assert "pings" in (chain / "hiding" / "report.html").read_text("utf-8")
+
+
+# ---------------------------------------------------------------- rules that are added
+
+
+def test_an_added_rule_hides_and_what_stood_there_stays(tmp_path):
+    path = tmp_path / "suppressions.csv"
+    before = (
+        "# ours\nreason,pattern,expires,destination,source\nwhy,udp_flood,,,10.9.9.9"  # other order, no last newline
+    )
+    path.write_text(before, "utf-8")
+    assert suppressions.read(path).reason(SCAN) is None
+    suppressions.add(
+        path, source="10.0.0.5", pattern="port_scan", reason='our "scanner", monthly', expires="2026-11-30"
+    )
+    assert path.read_text("utf-8").startswith(before + "\n")
+    assert suppressions.read(path).reason(SCAN) == 'our "scanner", monthly'
+    assert suppressions.read(path).reason(SCAN | {"pattern": "udp_scan"}) is None
+    assert suppressions.read(path).reason(SCAN | {"start": "2026-12-01T00:00:00Z"}) is None
+
+
+def test_a_rule_added_where_there_is_no_file_makes_one(tmp_path):
+    suppressions.add(tmp_path / "new" / "suppressions.csv", source="10.0.0.5", reason="why")
+    assert (tmp_path / "new" / "suppressions.csv").read_text() == HEAD + "10.0.0.5,,,,why\n"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"reason": "why"},
+        {"source": "10.0.0.5", "reason": " "},
+        {"source": "10.0.0.5/24", "reason": "why"},
+        {"source": "10.0.0.5", "reason": "why", "expires": "soon"},
+        {"source": "10.0.0.5", "reason": "two\nlines"},
+        {"source": "10.0.0.5", "reason": "=cmd()"},
+        {"source": "# 10.0.0.5", "reason": "why"},
+    ],
+)
+def test_what_is_no_rule_is_not_added(tmp_path, rule):
+    path = tmp_path / "suppressions.csv"
+    path.write_text(HEAD)
+    with pytest.raises(InputError):
+        suppressions.add(path, **rule)
+    assert path.read_text() == HEAD
+
+
+def test_nothing_is_added_to_a_file_that_is_broken(tmp_path):
+    path = tmp_path / "suppressions.csv"
+    path.write_text("something else\n")
+    with pytest.raises(InputError, match=":1"):
+        suppressions.add(path, source="10.0.0.5", reason="why")
+    assert path.read_text() == "something else\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import threading
 from pathlib import Path
@@ -53,6 +54,30 @@ rows = st.lists(
     ),
     max_size=30,
 )
+
+
+PLAIN = Schema("plain", "", "python capture.py", THINGS.columns[:-1])
+numbers = st.one_of(st.integers(-2, 12), st.integers(-(2**63) + 1, 2**63 - 1))
+plain = st.lists(st.tuples(numbers, numbers, st.integers(-1, 65535), st.integers(-1, 2)), max_size=40)
+
+
+@given(plain, st.sampled_from([300, 1 << 18]))
+def test_lines_without_decimals_and_quotes_are_spelt_as_numpy_spells_them(values, piece_bytes):
+    words = ["", "a", "日" * 90]
+    number, time, port, name = np.array(values, np.int64).reshape(-1, 4).T
+    table = pd.DataFrame({"number": number, "time": time, "port": port, "name": pd.Categorical.from_codes(name, words)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netnormal.tables.rows.PIECE_BYTES", piece_bytes)
+        out = io.BytesIO()
+        tables.Writer(out, PLAIN).append(table)
+    lines = [f"{a},{tables.iso(b)},{'' if c == -1 else c},{'' if d == -1 else words[d]}\n" for a, b, c, d in values]
+    assert out.getvalue().decode() == "number,time,port,name\n" + "".join(lines)
+
+
+def test_a_word_that_needs_quotes_is_no_word_of_a_schema_without_prose():
+    for word in ("a,b", 'a"b', "a\nb", "a\rb"):
+        with pytest.raises(ValueError, match="needs quotes"):
+            tables.Writer(io.BytesIO(), PLAIN).append(things([1], [1], [word], [0.0]))
 
 
 @given(rows, st.sampled_from(["", ".gz"]), st.integers(300, 2000))

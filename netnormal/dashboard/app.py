@@ -22,11 +22,14 @@ PAGES = {  # no icons: a page's is also the browser's, and that would be fetched
     "model": ("Model", model),
 }
 POLL_S = 2.0
+POLL_READING_S = 0.5
+PATIENCE_S = 1.0  # how long a page waits for packets before it shows what is there
 
 
 def run(args: Any) -> None:
     """One run of the page, as Streamlit does it at each interaction. args: the options of dashboard.py."""
     st.set_page_config(page_title="netnormal", layout="wide")
+    st.html(show.STYLE)
     data = _chosen(args)
     made = {
         name: st.Page(partial(_page, room.show, data), title=title, url_path=name, default=name == "overview")
@@ -72,9 +75,12 @@ def _chosen(args: Any) -> show.Data:
         rules = suppressions.read(args.suppressions, optional=True)
     except tables.InputError as error:
         show.problem(error)
-    if refresh:
-        _watch(capture, folder, _seen(capture, folder))
-    return show.Data(store, folder, Path(args.model), rules, folder == following, why)
+    written = store.written if store is not None and store.reading else None
+    reading = written is not None
+    if reading or refresh:
+        poll = st.fragment(_watch, run_every=POLL_READING_S if reading else POLL_S)
+        poll(capture, folder, store, _seen(capture, folder) if refresh else None, written)
+    return show.Data(store, folder, Path(args.model), rules, folder == following, why, reading)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -86,14 +92,9 @@ def _stored(capture: Path, cache: str) -> tuple[Store | None, str]:
     if not capture.exists():
         return None, "No capture yet."
     store = _opened(str(capture), cache)
-    try:
-        if store.parts:
-            store.update()
-        else:
-            with st.spinner("Reading the capture; only the first time it takes long …"):
-                store.update()
-    except tables.InputError as error:
-        return None, results.plain(error)
+    store.follow(PATIENCE_S)
+    if store.failure is not None and not store.reading:
+        return None, results.plain(store.failure)
     return store, ""
 
 
@@ -102,10 +103,14 @@ def _seen(capture: Path, folder: Path) -> tuple[tuple[int, int], ...]:
     return tuple(results.signature(path) for path in files)
 
 
-@st.fragment(run_every=POLL_S)
-def _watch(capture: Path, folder: Path, seen: tuple[tuple[int, int], ...]) -> None:
-    """Runs the page again when a file has changed; the reader's place and choices stay."""
-    if _seen(capture, folder) != seen:
+def _watch(
+    capture: Path, folder: Path, store: Store | None, seen: tuple[tuple[int, int], ...] | None, written: int | None
+) -> None:
+    """Runs the page again when a file has changed since it was `seen`, or, while the capture is read, more than
+    `written` parts are there or it is read; the reader's place and choices stay."""
+    changed = seen is not None and _seen(capture, folder) != seen
+    further = written is not None and store is not None and (store.written != written or not store.reading)
+    if changed or further:
         st.rerun()
 
 

@@ -20,7 +20,8 @@ from netnormal.figures.words import count, duration, label
 
 alt.data_transformers.disable_max_rows()  # tables here are bounded by their makers
 
-_LEGEND = alt.Legend(orient="top", title=None, symbolType="square", columns=3)
+_LEGEND = alt.Legend(orient="top", title=None, symbolType="square", columns=3, labelLimit=90, columnPadding=8)
+_NAMES = alt.Axis(labelLimit=260, labelOverlap=False)  # every row has its name
 _UTC = alt.Scale(type="utc")
 
 
@@ -36,11 +37,16 @@ def _axis(start: int, end: int) -> alt.Axis:
     return alt.Axis(title=title, format=form, tickCount=5, labelOverlap=True, grid=True)
 
 
-def timeline(incidents: Sequence[Incident], look: Look, span: tuple[int, int] | None = None) -> alt.Chart:
-    """A lane for each source and kind of incident; colour is severity, and the tooltip says it in words."""
+def timeline(
+    incidents: Sequence[Incident], look: Look, span: tuple[int, int] | None = None, most: int = MAX_LANES
+) -> alt.Chart:
+    """A lane for each source and kind of incident, those of the worst first; colour is severity, the tooltip says more.
+
+    span: first and last time that the axis is to show [ns]; most: lanes.
+    """
     shown = list(incidents)
-    low = min([one.start for one in shown] + [span[0]] if span else [one.start for one in shown])
-    high = max([one.end for one in shown] + [span[1]] if span else [one.end for one in shown])
+    low = min([one.start for one in shown] + ([span[0]] if span else []))
+    high = max([one.end for one in shown] + ([span[1]] if span else []))
     least = max((high - low) // 150, 10**6)
     rows = [
         {
@@ -53,27 +59,25 @@ def timeline(incidents: Sequence[Incident], look: Look, span: tuple[int, int] | 
         }
         for one in shown
     ]
-    lanes = list(dict.fromkeys(row["lane"] for row in rows))[:MAX_LANES]  # the worst come first
+    lanes = list(dict.fromkeys(row["lane"] for row in rows))[:most]  # the worst come first
     rows = [row for row in rows if row["lane"] in lanes]
     frame = pd.DataFrame(rows)
     order = list(frame.sort_values("start")["lane"].drop_duplicates())
     frame = frame.assign(start=_time(frame["start"].to_numpy()), end=_time(frame["end"].to_numpy()))
+    severity = [name for name in SEVERITIES if name in set(frame["severity"])]
+    colours = alt.Scale(domain=severity, range=[look.severity[name] for name in severity])
     return (
         alt.Chart(frame)
         .mark_bar(cornerRadius=2, height={"band": 0.7})
         .encode(
             x=alt.X("start:T", scale=_UTC, axis=_axis(low, high)),
             x2="end:T",
-            y=alt.Y("lane:N", sort=order, title=None, axis=alt.Axis(labelLimit=260)),
-            color=alt.Color("severity:N", scale=_severity(look), legend=_LEGEND),
+            y=alt.Y("lane:N", sort=order, title=None, axis=_NAMES),
+            color=alt.Color("severity:N", scale=colours, legend=_LEGEND),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("what", "severity", "when")],
         )
         .properties(height=max(26 * len(order) + 110, 160))
     )
-
-
-def _severity(look: Look) -> alt.Scale:
-    return alt.Scale(domain=list(SEVERITIES), range=[look.severity[name] for name in SEVERITIES])
 
 
 def volume(series: pd.DataFrame, width: int, column: str, look: Look) -> alt.Chart:
@@ -238,7 +242,7 @@ def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> a
         .encode(
             x=alt.X("start:T", scale=_UTC),
             x2="end:T",
-            y=alt.Y("with:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+            y=alt.Y("with:N", sort=order, title=None, axis=_NAMES),
             color=alt.Color(
                 "packets:Q",
                 scale=alt.Scale(type="log", range=["#9ecae1", "#08306b"] if not look.dark else ["#17375e", "#9ecae1"]),
@@ -250,20 +254,19 @@ def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> a
     return (ground + bars).properties(height=max(28 * len(order) + 60, 110))
 
 
-def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look, title: str | None = None) -> alt.LayerChart:
+def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look) -> alt.LayerChart:
     """A bar for each row of a small table, in its order; `said` is the column with the words beside each."""
     frame = pd.DataFrame(
         {"name": [label(word, 44) for word in table[name]], "value": table[value], "said": table[said].astype(str)}
     )
+    scale = alt.Scale(domainMin=0, domainMax=float(max(frame["value"].max(), 1e-9)) * 1.2)
     base = alt.Chart(frame).encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=280)),
-        x=alt.X("value:Q", title=title, scale=alt.Scale(domainMax=float(max(frame["value"].max(), 1e-9)) * 1.3)),
+        y=alt.Y("name:N", sort=None, title=None, axis=_NAMES),
+        x=alt.X("value:Q", axis=None, scale=scale),
         tooltip=[alt.Tooltip("name:N"), alt.Tooltip("said:N")],
     )
     text = base.mark_text(align="left", dx=4, color=look.text).encode(text="said:N")
-    return (base.mark_bar(color=look.plain, height={"band": 0.75}) + text).properties(
-        height=max(26 * len(frame) + 50, 90)
-    )
+    return (base.mark_bar(color=look.plain, height={"band": 0.75}) + text).properties(height=26 * len(frame) + 20)
 
 
 def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) -> alt.LayerChart:
@@ -290,8 +293,8 @@ def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) 
     order = [label(name, 32) for name in kept]
     dark = ["#17375e", "#9ecae1"]
     base = alt.Chart(frame).encode(
-        x=alt.X("to:N", sort=order, title="asked", axis=alt.Axis(labelAngle=-60, labelLimit=140, orient="bottom")),
-        y=alt.Y("from:N", sort=order, title="who asked", axis=alt.Axis(labelLimit=180)),
+        x=alt.X("to:N", sort=order, title="asked", axis=alt.Axis(labelAngle=-60, labelLimit=140, labelOverlap=False)),
+        y=alt.Y("from:N", sort=order, title="who asked", axis=_NAMES),
         tooltip=[
             alt.Tooltip("from:N"),
             alt.Tooltip("to:N"),

@@ -13,10 +13,10 @@ from netnormal import frames, tables
 from netnormal.dashboard import questions, results
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import Store
+from netnormal.plain import cell
 
 MOST_PACKETS = 200_000  # in a download
 MOST_BYTES = 200_000_000
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute (OWASP)
 
 
 def as_csv(store: Store, chosen: Filter, numbers: np.ndarray | None = None) -> bytes:
@@ -28,13 +28,8 @@ def as_csv(store: Store, chosen: Filter, numbers: np.ndarray | None = None) -> b
     for name in table.columns[table.dtypes == "int64"]:
         table[name] = table[name].astype(object).where(table[name] != -1, "")
     for name in ("dns_query", "server_name"):
-        table[name] = table[name].map(harmless)
+        table[name] = table[name].map(cell, na_action="ignore")
     return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-def harmless(cell: object) -> object:
-    """A text that a spreadsheet shows instead of computing it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def numbers_of(store: Store, chosen: Filter, among: np.ndarray | None = None) -> np.ndarray:

@@ -246,6 +246,13 @@ def hosts(store: Store) -> pd.DataFrame:
     return table_of
 
 
+def answered(store: Store) -> list[tuple[str, str]]:
+    """Hosts and the services by which they answered, most used first."""
+    served = _sums(store, Filter(), ["destination", "service"], ["packets_in"], "packets_in")
+    served = served[served["packets_in"] > 0]
+    return list(zip(served["destination"], served["service"], strict=True))
+
+
 def _listed(table: pd.DataFrame, host: str) -> dict[str, str]:
     best: dict[str, list[str]] = {}
     for name, service in zip(table[host], table["service"], strict=True):

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from netnormal.figures import SEVERITIES
 from netnormal.plain import plain
 
 MOST_BYTES = 256 << 20  # of a JSON file that is read whole
+MOST_ANOMALIES = 100_000  # whose reasons are counted
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_FEATURE = re.compile(r"(?:^|; )([^\d(;]+?) (?:\d|together)")  # the name before a reason's value
 _DETECT = "write it again with  python detect.py"
 
 
@@ -210,6 +213,37 @@ def _verdicts(path: str, _seen: tuple[int, int]) -> Verdicts:
     if not codes:
         return Verdicts(np.zeros(0, bool), np.zeros(0, np.int32), ())
     return Verdicts(np.concatenate(anomalous), np.concatenate(codes), tuple(ids))
+
+
+# ---------------------------------------------------------------- what decided
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """Of the first `rows` anomalous conversations, in how many each feature (in words) is among the reasons."""
+
+    rows: int
+    features: Counter[str]
+
+
+def deciding(folder: Path) -> Deciding | None:
+    """The reasons in anomalies.csv, counted; None where there is none. Raises InputError."""
+    path = folder / "anomalies.csv"
+    seen = signature(path)
+    return _deciding(str(path), seen) if seen != (0, 0) else None
+
+
+@functools.lru_cache(maxsize=2)
+def _deciding(path: str, _seen: tuple[int, int]) -> Deciding:
+    rows, features = 0, Counter[str]()
+    for block in tables.blocks(path, tables.ANOMALIES):
+        rows += len(block)
+        for text, times in block["reasons"].astype(object).value_counts().items():
+            named = {plain(part.strip(), 60) for part in _FEATURE.findall(str(text))}
+            features.update(dict.fromkeys(named, int(times)))
+        if rows >= MOST_ANOMALIES:
+            break
+    return Deciding(rows, features)
 
 
 # ---------------------------------------------------------------- scores, summed up

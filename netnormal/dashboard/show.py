@@ -25,9 +25,20 @@ _ICONS = {
 }
 
 
+#: Constant, so that no text from anywhere is ever part of it: less air, and the sentence of an incident in large.
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 2.5rem; padding-bottom: 2rem; }
+[class*="st-key-sentence"] [data-testid="stText"] { font-size: 1.45rem; font-weight: 600; line-height: 1.3; }
+[class*="st-key-strong"] [data-testid="stText"] { font-weight: 600; }
+[class*="st-key-facts"] { gap: 0.35rem; }
+[class*="st-key-facts"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
+</style>"""
+
+
 @dataclass
 class Data:
-    """What the pages look at. store: None where there is no capture; fits: the results are of this capture."""
+    """What the pages look at. store: None where there is no capture; fits: the results are of this capture; reading:
+    not all of its packets are in the store yet."""
 
     store: Store | None
     folder: Path
@@ -35,10 +46,28 @@ class Data:
     suppressed: suppressions.Suppressions
     live: bool
     why_no_store: str = ""
+    reading: bool = False
 
     @property
     def summary(self) -> dict[str, Any]:
         return results.mapping(self.folder / "summary.json")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What `detect.py --follow` says of itself."""
+        return results.mapping(self.folder / "status.json") if self.live else {}
+
+    @property
+    def health(self) -> dict[str, Any]:
+        found = results.at(self.summary, "health", otherwise=results.at(self.status, "health", otherwise={}))
+        return found if isinstance(found, dict) else {}
+
+    def span(self, found: Sequence[Incident]) -> tuple[int, int]:
+        """First and last moment of the packets, if the results are theirs, and of the incidents [ns]."""
+        moments = [time for one in found for time in (one.start, one.end)]
+        if self.fits and self.store is not None:
+            moments += [self.store.start, self.store.end]
+        return min(moments, default=0), max(moments, default=0)
 
     @property
     def fits(self) -> bool:
@@ -49,7 +78,7 @@ class Data:
         return self.live or (
             start is not None
             and tables.nanoseconds(start) == self.store.start
-            and self.summary.get("packets") == self.store.packets
+            and (self.reading or self.summary.get("packets") == self.store.packets)
         )
 
     def incidents(self) -> tuple[list[Incident] | None, int]:
@@ -63,7 +92,8 @@ class Data:
     def verdicts(self) -> results.Verdicts | None:
         """What detect.py said of each packet, if it is of these packets."""
         made = results.verdicts(self.folder) if self.fits and not self.live else None
-        return made if made is not None and self.store and len(made.anomalous) == self.store.packets else None
+        packets = self.store.packets if self.store else 0
+        return made if made is not None and (self.reading or len(made.anomalous) == packets) else None
 
 
 def look() -> Look:
@@ -75,16 +105,32 @@ def badge(severity: str) -> None:
     st.badge(severity, icon=_ICONS[severity], color=_BADGES[severity])  # type: ignore[arg-type]
 
 
-def facts(rows: Sequence[tuple[str, str]]) -> None:
+def facts(rows: Sequence[tuple[str, str]], key: str, width: int = 90) -> None:
     """Names (ours) and values (text from anywhere)."""
-    for name, value in rows:
-        with st.container(horizontal=True, gap="small"):
-            st.text(f"{name}:", width=90)
-            st.text(value, width="stretch")
+    with st.container(key=f"facts_{key}"):
+        for name, value in rows:
+            with st.container(horizontal=True, gap="small"):
+                st.text(name, width=width)
+                st.text(value, width="stretch")
+
+
+def large(text: str, key: str) -> None:
+    """The sentence that a page is about."""
+    with st.container(key=f"sentence_{key}"):
+        st.text(text)
+
+
+def strong(text: str, key: str) -> None:
+    with st.container(key=f"strong_{key}"):
+        st.text(text)
 
 
 def table(frame: pd.DataFrame, key: str, height: int | Literal["auto"] = "auto") -> None:
-    st.dataframe(frame, hide_index=True, width="stretch", key=key, height=height)
+    """A table; numbers with the reader's separators, and nothing where there is nothing."""
+    text = frame.select_dtypes(exclude="number").columns
+    shown = frame.assign(**{name: frame[name].fillna("") for name in text})
+    numbers = {name: st.column_config.NumberColumn(format="localized") for name in frame.columns.difference(text)}
+    st.dataframe(shown, hide_index=True, width="stretch", key=key, height=height, column_config=numbers)
 
 
 def chart(made: Any, says: str) -> None:
@@ -123,7 +169,12 @@ def goto(page: str, **query: str) -> None:
 
 def no_store(data: Data) -> bool:
     """Says so and returns True where there are no packets to show."""
+    if data.reading and data.store is not None:
+        so_far = f": {data.store.packets:,} so far" if data.store.packets else ""
+        st.caption(f"Reading the packets{so_far} …")
     if data.store is not None and data.store.packets:
         return False
+    if data.reading:
+        return True
     empty(data.why_no_store or "No packets yet.", "sudo .venv/bin/python capture.py --interface eth0")
     return True

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ PART_ROWS = 250_000
 SECOND = 1_000_000_000
 KEPT_CAPTURES = 6  # caches of captures looked at before; those longest unused are removed
 _READ_BYTES = 24 << 20  # of a CSV at one go
-_VERSION = 1  # of the files in the cache
+_VERSION = 2  # of the files in the cache
 _PROBE = 4096  # bytes at the start and before the end of what was read: are they still the same?
 
 #: columns of tables.PACKETS that are kept
@@ -51,7 +51,6 @@ COLUMNS = [
     "server_name",
 ]
 KINDS = ("packets", "talk", "handshakes", "bindings")
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def cache_home() -> Path:
 class Store:
     """The packets of `capture` (packet CSV, pcap, pcapng, or a folder of them), kept below `home`.
 
-    `update` brings it up to date; `generation` changes whenever its content does. The capture itself is only read.
+    `update` brings it up to date, `follow` does so in a thread; `parts` are those that are complete so far, and
+    `written` counts them and what was thrown away. The capture itself is only read.
     """
 
     def __init__(self, capture: Path, home: Path) -> None:
@@ -83,8 +83,11 @@ class Store:
         name = hashlib.sha256(str(capture.resolve()).encode()).hexdigest()[:16]
         self.folder = home / name
         self.parts: list[Part] = []
-        self.generation = ""
+        self.written = 0
+        self.failure: tables.InputError | None = None  # of the last reading
         self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
 
     @property
     def packets(self) -> int:
@@ -100,26 +103,52 @@ class Store:
 
     def table(self, part: Part, kind: str, columns: list[str] | None = None) -> pa.Table:
         """One of KINDS of a part, or some of its columns."""
-        return pq.read_table(self._path(part.number, kind), columns=columns, memory_map=True)
+        try:
+            return pq.read_table(self._path(part.number, kind), columns=columns, memory_map=True)
+        except FileNotFoundError:
+            raise tables.InputError(self.capture, "was replaced just now", "this page will come anew") from None
 
     def _path(self, number: int, kind: str) -> Path:
         return self.folder / f"{number:05d}.{kind}.parquet"
 
     # ------------------------------------------------------------ bringing it up to date
 
-    def update(self, progress: Progress | None = None) -> bool:
+    def update(self) -> bool:
         """Read what is new in the capture; True if there was anything. Raises InputError if it cannot be read."""
         with self._lock, self._held():
+            before = self.written
             state = self._state()
-            before = state.get("generation", "")
             if frames.is_capture(self.capture) or self.capture.is_dir():
-                state = self._whole(state, progress)
+                state = self._whole(state)
             else:
-                state = self._grown(state, progress)
-            self.parts = [Part(**part) for part in state["parts"]]
-            changed = self.generation != state["generation"]
-            self.generation = state["generation"]
-            return changed or before != self.generation
+                state = self._grown(state)
+            self._publish(state)
+            return self.written != before
+
+    def follow(self, patience_s: float) -> None:
+        """Update in a thread, and wait for it no longer than `patience_s`; how it failed is in `failure`."""
+        with self._beginning:
+            if self.reading:
+                return
+            self._thread = threading.Thread(target=self._update_quietly, daemon=True)
+            self._thread.start()
+        self._thread.join(patience_s)
+
+    @property
+    def reading(self) -> bool:
+        """Whether there is more to come from a thread that `follow` began."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _update_quietly(self) -> None:
+        try:
+            self.update()
+            self.failure = None
+        except tables.InputError as error:
+            self.failure = error
+
+    def _publish(self, state: dict[str, Any]) -> None:
+        """Let readers see the parts that are complete."""
+        self.parts = [Part(**part) for part in state["parts"]]
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -150,15 +179,16 @@ class Store:
         return state if whole else {}
 
     def _save(self, state: dict[str, Any]) -> None:
-        state["generation"] = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
         tables.write_json(self.folder / "state.json", state)
 
     def _emptied(self) -> dict[str, Any]:
+        self.parts = []
+        self.written += 1
         for old in self.folder.glob("*.parquet"):
             old.unlink()
-        return {"version": _VERSION, "parts": [], "generation": "", "offset": 0}
+        return {"version": _VERSION, "parts": [], "offset": 0}
 
-    def _whole(self, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    def _whole(self, state: dict[str, Any]) -> dict[str, Any]:
         """A capture file, or a folder: read as a whole when it is not the one that was read."""
         identity = _identity(self.capture)
         if state.get("identity") == identity:
@@ -171,15 +201,13 @@ class Store:
                 rows = tables.concat(waiting)
                 self._write(state, len(state["parts"]), rows.iloc[:PART_ROWS])
                 waiting = [rows.iloc[PART_ROWS:]]
-                if progress:
-                    progress(0.5)
         if sum(map(len, waiting)):
             self._write(state, len(state["parts"]), tables.concat(waiting))
         state["identity"] = identity
         self._save(state)
         return state
 
-    def _grown(self, state: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    def _grown(self, state: dict[str, Any]) -> dict[str, Any]:
         """A packet CSV, of which new lines are read."""
         try:
             with self.capture.open("rb") as file:
@@ -191,7 +219,7 @@ class Store:
                         raise tables.InputError(self.capture, "has no header line yet", "wait, or capture again")
                     state |= {"header": header.decode("utf-8", "replace"), "offset": len(header)}
                     state["head"] = _digest(header)
-                self._read_lines(state, file, status.st_size, progress)
+                self._read_lines(state, file, status.st_size)
         except OSError as error:
             remedy = "make it with  python capture.py"
             raise tables.InputError(self.capture, f"cannot be read ({error.strerror})", remedy) from error
@@ -205,8 +233,8 @@ class Store:
         file.seek(max(state["offset"] - _PROBE, 0))
         return same and _digest(file.read(min(state["offset"], _PROBE))) == state.get("tail")
 
-    def _read_lines(self, state: dict[str, Any], file: Any, size: int, progress: Progress | None) -> None:
-        changed = not state.get("generation")
+    def _read_lines(self, state: dict[str, Any], file: Any, size: int) -> None:
+        changed = not state["parts"]
         waiting = self._last_part(state)
         old = len(waiting[0]) if waiting else 0
         number = len(state["parts"]) - bool(waiting)
@@ -223,8 +251,6 @@ class Store:
                 self._write(state, number, rows.iloc[:PART_ROWS])
                 waiting, number, old = [rows.iloc[PART_ROWS:]], number + 1, 0
             changed = True
-            if progress:
-                progress(state["offset"] / max(size, 1))
         rest = sum(map(len, waiting))
         if rest > old:
             self._write(state, number, tables.concat(waiting))
@@ -255,6 +281,8 @@ class Store:
             int(rows["time"].max()),
         )
         state["parts"][number:] = [asdict(part)]
+        self.written += 1
+        self._publish(state)
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:

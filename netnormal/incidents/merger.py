@@ -129,6 +129,10 @@ class IncidentMerger:
             self._settle(draft, when)
         self._end(now)
 
+    def due(self, now: int) -> bool:
+        """Would `advance` settle anything?"""
+        return bool(self._waiting) and self._waiting[0][0] <= now
+
     def flush(self) -> None:
         """There are no more windows: settles and ends all."""
         while self._waiting:
@@ -168,13 +172,17 @@ class IncidentMerger:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`. Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind."""
+        """Go on from `state`; `changed` tells all open incidents again.
+
+        Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind.
+        """
         self._next, self._ids = int(state["next"]), [str(one) for one in state["ids"]]
         self._waiting = [(int(when), Draft.restored(draft)) for when, draft in state["waiting"]]
         self.evicted = {name: int(state["evicted"][name]) for name in self.evicted}
         self._stories = {}
         for plain in state["stories"]:
             story = Story.restored(plain)
+            story.changed = True
             self._stories.setdefault((story.family, story.subject), []).append(story)
 
     # ------------------------------------------------------------ one window

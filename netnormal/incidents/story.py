@@ -15,7 +15,7 @@ UNUSUAL = "unusual_behaviour"
 SEVERITIES = ("critical", "high", "medium", "low")  # worst first
 #: Evidence that counts events, which happen in one window only.
 EVENTS = {"answered", "refused", "silent", "half_open", "packets", "claims", "connections", "requests", "replies"}
-EVENTS |= {"bytes", "names", "letters", "calls", "sent_bytes", "received_bytes"}
+EVENTS |= {"bytes", "names", "letters", "calls", "sent_bytes", "received_bytes", "guesses", "asked"}
 MOST_NAMED = 20  # destinations and services that an incident names
 MOST_REASONS = 3  # unusual conversations whose reasons an incident quotes
 MOST_COUNTED = 1_000  # destinations and services that a story weighs; at twice as many the lighter half is forgotten

@@ -153,10 +153,9 @@ def pack_pcap(data, offset, captured, length, time, into):
         seconds = time[i] // 1_000_000_000
         for word in (seconds, time[i] - seconds * 1_000_000_000, captured[i], length[i]):
             for byte in range(4):
-                into[at] = word >> 8 * byte & 0xFF
-                at += 1
-        for byte in range(captured[i]):
-            into[at + byte] = data[offset[i] + byte]
+                into[at + byte] = word >> 8 * byte & 0xFF
+            at += 4
+        into[at : at + captured[i]] = data[offset[i] : offset[i] + captured[i]]
         at += captured[i]
 
 

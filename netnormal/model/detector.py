@@ -68,6 +68,7 @@ class WindowModel:
     calibration_rows: int
     units_per_day: float
     heavier: float  # mean excess of the held-out tail over that of the rows learnt from
+    benign_units: int = 0  # sources and windows of incidents found benign, among the tail's
 
     def __post_init__(self) -> None:
         self.trees = forests.Trees.of(self.forest)
@@ -95,8 +96,11 @@ class Model:
     # ------------------------------------------------------------ learning
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, chosen: TrainModel, jobs: int) -> Model:
+    def fit(cls, table: pd.DataFrame, chosen: TrainModel, jobs: int, benign: pd.DataFrame | None = None) -> Model:
         """Learn from a table of tables.FEATURES, not empty; its time order decides what is held out for calibration.
+
+        benign : rows of tables.FEATURES that a person found harmless (`feedback.benign_rows`): they join the held-out
+        ones that scores are calibrated by, and nothing else.
 
         A window length with too few rows is left out, be it all of them: then every row scores 0.
         """
@@ -114,10 +118,13 @@ class Model:
         usable = [length for length in lengths if length not in made.left_out]
         for window_s in usable:
             rows = table[table["window_s"] == window_s]
-            made.windows[window_s] = made._fit_window(rows, window_s, len(usable), jobs)
+            found = tables.empty(tables.FEATURES) if benign is None else benign[benign["window_s"] == window_s]
+            made.windows[window_s] = made._fit_window(rows, found, window_s, len(usable), jobs)
         return made
 
-    def _fit_window(self, table: pd.DataFrame, window_s: int, n_lengths: int, jobs: int) -> WindowModel:
+    def _fit_window(
+        self, table: pd.DataFrame, benign: pd.DataFrame, window_s: int, n_lengths: int, jobs: int
+    ) -> WindowModel:
         starts = np.unique(table["window_start"])
         held_out: list[np.ndarray] = []
         n_held_rows = 0
@@ -141,7 +148,11 @@ class Model:
             table.groupby(["window_start", "source"], observed=True).ngroups / starts.size * _DAY_S / window_s
         )
         threshold = min(self.settings.alert_budget_per_day / n_lengths / units_per_day, 1.0)
-        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day, heavier)
+        n_benign = 0
+        if len(benign):
+            told = _unit_maxima(benign, forests.Trees.of(forest).scores(baseline.distances(benign)))
+            tail, n_benign = Tail.fit(np.concatenate([calibration, told]), self.settings.tail_share), len(told)
+        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day, heavier, n_benign)
 
     def _learn(self, table: pd.DataFrame, jobs: int) -> tuple[Baseline, IsolationForest]:
         chosen = self.settings
@@ -212,6 +223,7 @@ class Model:
                     "windows": part.baseline.windows,
                     "calibration_rows": part.calibration_rows,
                     "calibration_units": part.tail.count,
+                    "calibration_units_found_benign": part.benign_units,
                     "tail_start_score": part.tail.start,
                     "tail_mean_excess": part.tail.mean_excess,
                     "tail_heavier_than_learnt": round(part.heavier, 3),
@@ -244,7 +256,9 @@ class Model:
         """
         if not self.windows:
             return "the baseline is too short to learn from: only named patterns can be found"
-        held_out_s = max(part.tail.count / part.units_per_day * _DAY_S for part in self.windows.values())
+        held_out_s = max(
+            (part.tail.count - part.benign_units) / part.units_per_day * _DAY_S for part in self.windows.values()
+        )
         provable = 3 * _DAY_S / held_out_s
         budget = self.settings.alert_budget_per_day
         if provable <= budget:

@@ -18,7 +18,7 @@ from joblib.numpy_pickle import NumpyUnpickler
 
 import netnormal
 from netnormal import tables
-from netnormal.known import Known
+from netnormal.known import COUNTED, Known
 from netnormal.model.detector import Model
 
 #: Everything a model is made of. Unpickling anything else, such as os.system, is refused before it is called.
@@ -105,7 +105,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 def _check(model: Model) -> None:
     """That array shapes agree with each other, as every use of the model assumes. Raises ValueError."""
     known = getattr(model, "known", None)
-    if not isinstance(known, Known) or any(counts.shape != (len(known.talks), 4) for counts in known.counts.values()):
+    if not isinstance(known, Known) or any(one.shape != (len(known.talks), COUNTED) for one in known.counts.values()):
         raise ValueError("it does not hold what its baseline had seen")
     if sorted(known.talks.values()) != list(range(len(known.talks))):
         raise ValueError("what its baseline had seen is not numbered")

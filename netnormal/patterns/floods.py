@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netnormal.flows import ACK, SYN
-from netnormal.patterns.view import MANY, SECOND, Evidence, Finding, View, by_group, groups
+from netnormal.patterns.view import MANY, SECOND, Evidence, Finding, View, busiest_second, by_group, groups
 from netnormal.settings import Patterns
 
 ECHO = ("ICMP/8", "ICMPv6/128")
@@ -28,7 +28,7 @@ def syn_floods(view: View, settings: Patterns) -> list[Finding]:
     findings = []
     for members in by_group(group, wanted, len(first)):
         flows = rows[members][half_open[rows[members]]]
-        rate = _busiest_second(view.ints("first_packet")[flows])
+        rate = busiest_second(view.ints("first_packet")[flows])
         if rate >= settings.syn_flood_per_s and len(flows) >= settings.flood_least_s * settings.syn_flood_per_s:
             evidence: Evidence = {"half_open": len(flows), "per_s": rate}
             findings.append(_flood(view, settings, "syn_flood", flows, view.source, evidence))
@@ -113,7 +113,7 @@ def _by_rate(
         back = view.ints("packets_out")[flows[0]] == 0
         if not back:  # the victim's own answers are no part of the flood
             chosen = chosen[view.outward(chosen)]
-        rate = _busiest_second(time[chosen])
+        rate = busiest_second(time[chosen])
         if rate >= least_per_s:
             evidence: Evidence = {
                 "packets": len(chosen),
@@ -143,9 +143,3 @@ def _flood(
     victim = (view.source if back else view.destination)[flows[0]]
     evidence = evidence | {"sources": len(first), "busiest_source_share": round(float(share), 3)}
     return view.finding(pattern, flows, source, evidence | {"victim": view.name(int(victim))})
-
-
-def _busiest_second(time: np.ndarray) -> int:
-    """The most of these moments [ns] that fall into one second of the clock."""
-    second = (time - time.min()) // SECOND
-    return int(np.bincount(second).max())

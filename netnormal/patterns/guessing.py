@@ -15,7 +15,7 @@ REFUSAL_BYTES = 10_000
 
 def brute_force(view: View, settings: Patterns) -> list[Finding]:
     """Many connections of one source to one login service, close together, each with a few words said both ways and
-    answers of nearly the same small size. Logins over HTTP look like any page at this distance and are left out."""
+    answers of nearly the same small size. T1110. Logins over HTTP are seen by `web.guessing`."""
     said = (view.ints("payload_out") > 0) & (view.ints("payload_in") > 0)
     login = view.protocol("TCP") & view.answered & said & np.isin(view.ints("dst_port"), settings.guess_ports)
     rows = np.flatnonzero(login)

@@ -34,6 +34,8 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "slow_http": ("T1499.002", "high", "slow_http"),
     "arp_spoofing": ("T1557.002", "critical", "arp_spoofing"),
     "brute_force": ("T1110", "high", "brute_force"),
+    "dir_enumeration": ("T1595.003", "medium", "dir_enumeration"),
+    "http_flood": ("T1499.002", "high", "http_flood"),
     "icmp_tunnel": ("T1095", "high", "icmp_tunnel"),
     "dns_tunnel": ("T1071.004", "high", "dns_tunnel"),
     "beacon": ("T1071", "medium", "beacon"),
@@ -142,6 +144,12 @@ class View:
             return Most()
         return self.known.most(self.window_s, *self.talk(flow))
 
+    def most_asked(self, flow: int) -> int:
+        """Requests to this flow's service in the baseline, the most in a window of each client; 0 without one."""
+        if self.known is None:
+            return 0
+        return self.known.most_asked(self.window_s, *self.talk(flow)[1:])
+
     def talk(self, flow: int) -> tuple[str, str, str]:
         """The conversation of a flow: source, destination, service."""
         names = self.name(int(self.source[flow])), self.name(int(self.destination[flow]))
@@ -157,6 +165,13 @@ class View:
         for word in words:
             if word in self._protocol:
                 found |= self._protocol[word]
+        return found
+
+    def flows_of(self, findings: Collection[Finding]) -> np.ndarray:
+        """Which flows belong to one of these findings (bool)."""
+        found = np.zeros(len(self.flows), bool)
+        for finding in findings:
+            found[finding.flows] = True
         return found
 
     def name(self, number: int) -> str:
@@ -205,6 +220,11 @@ def by_group(ids: np.ndarray, wanted: np.ndarray, n: int) -> list[np.ndarray]:
     starts = np.searchsorted(ids[order], wanted)
     ends = np.searchsorted(ids[order], wanted, side="right")
     return [order[a:b] for a, b in zip(starts, ends, strict=True)]
+
+
+def busiest_second(time: np.ndarray) -> int:
+    """The most of these moments [ns] that fall into one second of the clock, counted from the first."""
+    return int(np.bincount((time - time.min()) // SECOND).max())
 
 
 def _mask(wanted: np.ndarray, n: int) -> np.ndarray:

@@ -14,12 +14,23 @@ from typing import Any, Protocol
 import pandas as pd
 
 from netnormal.settings import Settings
+from netnormal.sinks import alerts
 from netnormal.sinks.address import url_of
 from netnormal.sinks.database import Capture, Database
 from netnormal.sinks.eve import Eve
 from netnormal.suppressions import Suppressions
 
-__all__ = ["Capture", "Database", "Sink", "closing", "database_of", "opened", "options"]
+__all__ = [
+    "Capture",
+    "Database",
+    "Sink",
+    "alert_options",
+    "closing",
+    "database_of",
+    "opened",
+    "options",
+    "test_alert",
+]
 
 
 class Sink(Protocol):
@@ -34,6 +45,9 @@ class Sink(Protocol):
         The same incident_id is the same incident, grown.
         """
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Incidents that an earlier run was told of (following only, before all else): they are no news."""
+
     def tick(self, now_ns: int) -> None:
         """Packet time moved on to `now_ns` (following only)."""
 
@@ -46,8 +60,15 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 
     Raises InputError if one cannot work: an address that is none, a database of a newer version.
     """
+    live = getattr(args, "follow", False)
     found: list[Sink] = [Eve(Path(args.output) / "eve.json", rules)]
-    base = database_of(args, settings.detect.database_rows, live=getattr(args, "follow", False))
+    wanted = live if args.alert is None else args.alert
+    channels = alerts.opened(settings.detect.alerts, needed=bool(args.alert)) if wanted else []
+    if channels:
+        memory = Path(args.output) / alerts.MEMORY if live else None
+        window_s = settings.extract_features.windows_s[0]
+        found.append(alerts.Alerts(settings.detect.alerts, channels, rules, window_s, live, memory))
+    base = database_of(args, settings.detect.database_rows, live)
     if base:
         base.start()
         found.append(base)
@@ -57,6 +78,19 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 def database_of(args: Any, most_waiting: int, live: bool) -> Database | None:
     """The database that `--database` names, not started yet. Raises InputError if it is no address of one."""
     return None if args.database is None else Database(url_of(args.database), most_waiting, live, args.keep_days)
+
+
+def test_alert(settings: Settings) -> str:
+    """Send a test by each alert channel; returns a sentence. Raises InputError if one failed, or there is none."""
+    return alerts.test(settings.detect.alerts)
+
+
+def alert_options(parser: Any) -> None:
+    """Add the options for alerts to the parser of detect.py."""
+    group = parser.add_argument_group("alerts (docs/alerts.md)")
+    group.add_argument("--alert", action="store_true", default=None, help="tell people too; --follow does so by itself")
+    group.add_argument("--no-alert", action="store_false", dest="alert", help="tell nobody")
+    group.add_argument("--test-alert", action="store_true", help="send a test by each channel of .env, and end")
 
 
 def options(parser: Any) -> None:

@@ -43,6 +43,8 @@ SIGNATURES = {
     "beacon": (1_000_018, "regular calls to one host", "Malware Command and Control Activity Detected"),
     "upload": (1_000_019, "unusual upload", "Potential Corporate Privacy Violation"),
     "threat_list": (1_000_020, "contact with a listed host", "Misc Attack"),
+    "dir_enumeration": (1_000_021, "names of pages tried in a row", "Web Application Attack"),
+    "http_flood": (1_000_022, "flood of requests", "Attempted Denial of Service"),
 }
 _SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
 _CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
@@ -66,6 +68,9 @@ class Eve:
         for document in documents:
             if self._rules.reason(document) is None:
                 self._lines[document["incident_id"]] = json.dumps(event(document), allow_nan=False)
+
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        self.incidents(documents)
 
     def tick(self, now_ns: int) -> None:
         try:

@@ -34,3 +34,17 @@ def secret(name: str) -> str:
         _warned.add(str(path.resolve()))
         _log.warning("%s has secrets and other users can read it: run  chmod 600 %s", path, path)
     return (value or "").strip()
+
+
+def secrets(prefix: str) -> dict[str, str]:
+    """All that is set and begins with `prefix`, by name, in order of names. The environment comes before the file.
+
+    Raises InputError as `secret` does.
+    """
+    path = Path(FILE)
+    try:
+        known = dotenv_values(path, interpolate=False) if path.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "cannot be read", "make it yours, and text of lines NAME=value") from error
+    names = sorted(name for name in {*os.environ, *known} if name.startswith(prefix) and name != prefix)
+    return {name: value for name in names if (value := secret(name))}

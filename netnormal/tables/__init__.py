@@ -7,6 +7,7 @@ empty cell, floats float64 with NaN, text pandas Categorical with a missing cate
 from netnormal.tables.columns import Column, InputError, Schema
 from netnormal.tables.contracts import (
     ANOMALIES,
+    FEEDBACK,
     INCIDENTS,
     INTERVAL_LABELS,
     LABELLED_PACKETS,
@@ -21,6 +22,7 @@ from netnormal.tables.contracts import (
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, FEATURES
 from netnormal.tables.files import (
     Writer,
+    alone,
     atomic,
     blocks,
     concat,
@@ -31,6 +33,7 @@ from netnormal.tables.files import (
     parse,
     read,
     read_json,
+    text,
     write,
     write_json,
     writer,
@@ -40,6 +43,7 @@ __all__ = [
     "ANOMALIES",
     "FEATURES",
     "FEATURE_COLUMNS",
+    "FEEDBACK",
     "INCIDENTS",
     "INTERVAL_LABELS",
     "LABELLED_PACKETS",
@@ -54,6 +58,7 @@ __all__ = [
     "InputError",
     "Schema",
     "Writer",
+    "alone",
     "atomic",
     "blocks",
     "concat",
@@ -64,6 +69,7 @@ __all__ = [
     "parse",
     "read",
     "read_json",
+    "text",
     "write",
     "write_json",
     "writer",

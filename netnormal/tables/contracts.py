@@ -150,6 +150,30 @@ SUPPRESSIONS = Schema(
     prose=True,
 )
 
+FEEDBACK = Schema(
+    "feedback",
+    "one row per verdict of a person on an incident, in the order they were given; of several on one incident the last "
+    "holds. `train_model.py` lets the rows of benign ones join its calibration",
+    "python detect.py --feedback",
+    (
+        Column("given", "time", "when the verdict was given"),
+        Column("incident_id", "text", "as in incidents.csv"),
+        Column("verdict", "text", "benign or malicious"),
+        Column("reason", "text", "why, in the person's words", empty="none was given"),
+        Column("pattern", "text", "of the incident"),
+        Column("start", "time", "of the incident"),
+        Column("title", "text", "of the incident"),
+        Column(
+            "rows",
+            "text",
+            "what the model found unusual in it: the most unusual row (lines of features.csv, with header) of each of "
+            "its sources and windows, at most 20",
+            empty="malicious; or no row of it was unusual; or anomalies.csv was not there",
+        ),
+    ),
+    prose=True,
+)
+
 PACKET_LABELS = Schema(
     "packet_labels",
     "ground truth by packet",
@@ -182,6 +206,7 @@ SCHEMAS = (
     LABELLED_PACKETS,
     INCIDENTS,
     SUPPRESSIONS,
+    FEEDBACK,
     PACKET_LABELS,
     INTERVAL_LABELS,
 )

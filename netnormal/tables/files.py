@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from netnormal.tables.columns import Column, InputError, Schema
+from netnormal.tables.rows import Speller, can_spell
 
 BLOCK_BYTES = 32 << 20  # read at one go; has no meaning, results never depend on it
 _INVALID_PYARROW = (pa.ArrowInvalid, pa.ArrowKeyError)
@@ -58,6 +59,29 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within it no other process is: for who reads `path`, changes it and writes it again. Waits for its turn.
+
+    The folder is what is locked, since `atomic` replaces the file. Only where the system has such locks (POSIX).
+    """
+    folder = Path(path).resolve().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY) if os.name == "posix" else -1
+    except OSError as error:
+        raise InputError(path, f"cannot be written ({error.strerror})", "make its folder writable") from error
+    try:
+        if held >= 0:
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        if held >= 0:
+            os.close(held)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -300,11 +324,15 @@ def read(path: str | os.PathLike[str], schema: Schema) -> pd.DataFrame:
 
 
 class Writer:
-    """Appends tables of one schema to an open file. `rows` counts what was appended."""
+    """Appends tables of one schema to an open file. `rows` counts what was appended.
 
-    def __init__(self, stream: IO[bytes], schema: Schema) -> None:
+    names: the columns of the header line that is there already; None: it is written first.
+    """
+
+    def __init__(self, stream: Any, schema: Schema, names: list[str] | None = None) -> None:
         self.stream, self.schema, self.rows = stream, schema, 0
-        self._names: list[str] | None = None
+        self._names = names
+        self._speller = Speller(schema) if can_spell(schema) and not schema.carries else None
 
     def append(self, table: pd.DataFrame) -> None:
         """Write the rows of `table`; its columns beyond the schema too, if the schema carries them."""
@@ -312,8 +340,12 @@ class Writer:
             extra = [name for name in table.columns if name not in self.schema.names] if self.schema.carries else []
             self._names = self.schema.names + extra
             self.stream.write((",".join(_quoted(name) for name in self._names) + "\n").encode())
-        columns = {name: self._cells(name, table[name]) for name in self._names}
         self.rows += len(table)
+        if self._speller:
+            for piece in self._speller.lines(table):
+                self.stream.write(piece)
+            return
+        columns = {name: self._cells(name, table[name]) for name in self._names}
         if self.schema.prose:
             text = io.StringIO()
             pa.table(columns).to_pandas(integer_object_nulls=True).to_csv(
@@ -363,3 +395,11 @@ def write(path: str | os.PathLike[str], schema: Schema, table: pd.DataFrame) -> 
     """Write one table, atomically."""
     with writer(path, schema) as out:
         out.append(table)
+
+
+def text(schema: Schema, table: pd.DataFrame) -> str:
+    """What `write` would write."""
+    stream = io.BytesIO()
+    out = Writer(stream, schema)
+    out.append(table)
+    return stream.getvalue().decode()

@@ -15,6 +15,18 @@ from netnormal.figures import SEVERITIES
 PER_PAGE = 20
 MOST_PACKETS = 500
 _MARGIN_NS = 60 * 10**9
+#: columns of a packet table, and what a reader sees above them
+COLUMNS = {
+    "packet": "packet",
+    "time": "time (UTC)",
+    "src_ip": "source",
+    "dst_ip": "destination",
+    "service": "service",
+    "length": "bytes",
+    "tcp_flags": "TCP flags",
+    "dns_query": "DNS name",
+    "server_name": "TLS name",
+}
 
 
 def show(data: _show.Data) -> None:
@@ -69,20 +81,20 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident])
         _show.goto("incidents")
     with st.container(horizontal=True, vertical_alignment="center"):
         _show.badge(one.severity)
-        st.text(one.incident_id)
-    st.text(one.title)
+        st.text(f"{one.kind} · {one.incident_id}")
+    _show.large(one.title, "incident")
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
-        _show.facts(story.facts(one))
+        _show.facts(story.facts(one), "incident")
     with right, st.container(border=True):
         told = advice.of(one.pattern)
-        st.text("What it usually means")
-        st.text(told.means)
-        st.text("What to look at next")
+        _show.strong("What to look at next", "next")
         st.text(told.then)
+        _show.strong("What it usually means", "means")
+        st.text(told.means)
     st.subheader("Why")
     if one.evidence:
-        _show.facts([(name.replace("_", " "), value) for name, value in one.evidence])
+        _show.facts([(name.replace("_", " "), value) for name, value in one.evidence], "evidence", 170)
     reasons = story.reasons(one)
     if reasons:
         st.caption("The bar is what is usual here, the diamond is what was seen.")
@@ -129,9 +141,9 @@ def packet_table(store: Store, chosen: questions.Filter, key: str, numbers: np.n
     if not len(shown):
         st.text("No packets.")
         return
-    names = ["packet", "time", "src_ip", "dst_ip", "service", "length", "tcp_flags", "dns_query", "server_name"]
-    shown = questions.iso_columns(shown)[names].dropna(axis="columns", how="all")
-    _show.table(shown, f"packets_{key}", height=320)
+    names = COLUMNS | ({"src_mac": "hardware source"} if (shown["service"] == "ARP").any() else {})
+    table = questions.iso_columns(shown)[list(names)].dropna(axis="columns", how="all").rename(columns=names)
+    _show.table(table, f"packets_{key}", height=320)
     st.caption(f"The first {len(shown):,}; a download holds up to {export.MOST_PACKETS:,}.")
     source, why = export.origin(store.capture)
     with st.container(horizontal=True):

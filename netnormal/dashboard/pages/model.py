@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pandas as pd
 import streamlit as st
 
 from netnormal import words
-from netnormal.dashboard import charts, results, story
+from netnormal.dashboard import charts, results
 from netnormal.dashboard import show as _show
 
 
@@ -19,49 +17,78 @@ def show(data: _show.Data) -> None:
         _show.empty("No model yet. Capture traffic you trust, then:", "dvc repro train_model")
         return
     base = results.at(card, "baseline", otherwise={})
-    st.subheader("What is normal here")
     _show.facts(
         [
-            ("Learnt from", f"{results.plain(base.get('start'))[:19]} to {results.plain(base.get('end'))[:19]} UTC"),
+            ("Learnt from", f"{_moment(base.get('start'))} to {_moment(base.get('end'))} UTC"),
             ("That is", words.span(float(base.get("span_s") or 0))),
-            ("Promise", results.plain(card.get("promise") or "")),
             ("Budget", f"{results.at(card, 'settings', 'alert_budget_per_day')} false incidents a day"),
-            ("Features", f"{len(card.get('features') or [])}"),
-        ]
+            ("Promise", results.plain(card.get("promise") or "")),
+            ("Features", f"{len(card.get('features') or [])} of a conversation, its source and its destination"),
+            ("Trees", f"{results.plain(results.at(card, 'settings', 'trees'))} in each forest"),
+        ],
+        "model",
     )
+    if card.get("warning"):
+        st.badge("doubtful baseline", icon=":material/warning:", color="orange")
+        st.text(results.plain(card["warning"]))
     windows = results.at(card, "windows", otherwise={})
-    rows = [{"window [s]": length, **part} for length, part in windows.items() if isinstance(part, dict)]
-    _show.table(pd.DataFrame(rows), "windows")
-    for length, why in (results.at(card, "left_out", otherwise={})).items():
+    _windows(windows)
+    for length, why in results.at(card, "left_out", otherwise={}).items():
         st.text(f"No model for windows of {results.plain(length)} s: {results.plain(why)}")
     _importance(data)
-    _drift(data)
+    _drift(data, {int(length) for length in windows if str(length).isdigit()})
     _metrics(data)
 
 
+def _moment(text: object) -> str:
+    return results.plain(text)[:19].replace("T", " ")
+
+
+def _windows(windows: dict[str, object]) -> None:
+    """What was learnt for each length of window, and how rare a conversation must be to be an anomaly."""
+    rows = []
+    for length, part in windows.items():
+        tail = results.at(part, "threshold_tail_probability", otherwise=0) or 0
+        rows.append(
+            {
+                "Window [s]": results.plain(length),
+                "Conversations learnt from": results.at(part, "rows"),
+                "Windows": results.at(part, "windows"),
+                "Held out to calibrate": results.at(part, "calibration_rows"),
+                "An anomaly is rarer than": f"1 of {1 / tail:,.0f}" if tail > 0 else "anything",
+            }
+        )
+    if rows:
+        _show.table(pd.DataFrame(rows), "windows")
+
+
 def _importance(data: _show.Data) -> None:
-    weights: Counter[str] = Counter()
-    for one in data.incidents()[0] or []:
-        for reason in story.reasons(one):
-            weights[reason.words] += 1
-    if weights:
-        st.subheader("Which features decided")
-        st.caption("In how many incidents a feature is among the strongest reasons.")
-        frame = pd.DataFrame(weights.most_common(12), columns=["name", "value"])
-        frame["said"] = frame["value"]
-        _show.chart(charts.bars(frame, "name", "value", "said", _show.look()), "Features by incidents they decided")
+    decided = results.deciding(data.folder)
+    if decided is None or not decided.rows:
+        return
+    st.subheader("Which features decided")
+    st.caption("The share of the anomalous conversations that a feature is among the strongest reasons of.")
+    best = decided.features.most_common(12)
+    frame = pd.DataFrame(
+        {"name": [name for name, _ in best], "value": [100 * number / decided.rows for _, number in best]}
+    )
+    frame["said"] = [f"{value:.0f} %" for value in frame["value"]]
+    _show.chart(charts.bars(frame, "name", "value", "said", _show.look()), "Features by how often they decided")
 
 
-def _drift(data: _show.Data) -> None:
+def _drift(data: _show.Data, lengths: set[int]) -> None:
     sums = results.scores(data.folder)
     if sums is None or not len(sums.over_time):
         return
+    tails = {length: counts for length, counts in sums.tails.items() if length in lengths}
+    if not tails:
+        return
     st.subheader("Calibration and drift")
     st.caption("On the dashed line, traffic is as rare as expected. Above it: attacks, or a network that has changed.")
-    _show.chart(charts.tails(sums.tails, _show.look()), "Share of rare conversations, seen against expected")
-    length = int(sums.over_time["window_s"].max())
+    _show.chart(charts.tails(tails, _show.look()), "Share of rare conversations, seen against expected")
+    length = max(tails)
     frame = sums.over_time[sums.over_time["window_s"] == length]
-    st.text(f"Conversations that 1 % of the baseline would look like, in windows of {length} s (1 % is as expected)")
+    st.text(f"Share of conversations that are as rare as 1 % of the baseline, in windows of {length} s")
     _show.chart(charts.rate(frame, "rare", "rows", length * 10**9, "rare"), "Share of rare conversations over time")
 
 
@@ -77,10 +104,12 @@ def _metrics(data: _show.Data) -> None:
         tiles.metric(name, f"{value:.3f}" if isinstance(value, float) else "–", width="content")
     tiles.metric("Attacks found", f"{metrics.get('attacks_found')} of {metrics.get('attacks')}", width="content")
     tiles.metric("False incidents", f"{metrics.get('false_incidents')}", width="content")
+    tiles.metric(
+        "Found after (median)", words.span(float(metrics.get("median_time_to_detect_s") or 0)), width="content"
+    )
+    st.caption(f"Recall at {results.plain(metrics.get('false_positive_rate'))} of the benign packets.")
     recalls = results.at(metrics, "recall_per_attack", otherwise={})
     frame = pd.DataFrame({"name": list(recalls), "value": [float(value or 0) for value in recalls.values()]})
     if len(frame):
         frame["said"] = [f"{value:.2f}" for value in frame["value"]]
-        _show.chart(
-            charts.bars(frame, "name", "value", "said", _show.look(), "recall by packet"), "Recall for each attack"
-        )
+        _show.chart(charts.bars(frame, "name", "value", "said", _show.look()), "Recall for each attack")

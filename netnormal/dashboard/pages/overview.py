@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from netnormal.dashboard import charts, questions, results, story
@@ -11,15 +10,18 @@ from netnormal.dashboard import show as _show
 from netnormal.figures.words import size
 
 WORST = 5
-MOST_CULPRITS = 10
+MOST_CULPRITS = 5
+LANES = 10  # of the picture of when it happened
+SECOND = 10**9
+#: periods that a reader can look back, in s
+PERIODS = {"10 min": 600, "1 h": 3600, "1 day": 86_400, "1 week": 604_800}
+ALL = "all of it"
 
 
 def show_health(data: _show.Data) -> None:
     """One line on whether the figures can be trusted."""
-    summary = data.summary
-    status = results.mapping(data.folder / "status.json") if data.live else {}
-    health = results.at(summary, "health", otherwise={}) or results.at(status, "health", otherwise={})
-    if not isinstance(health, dict) or not health:
+    health = data.health
+    if not health:
         return
     reasons = [results.plain(word) for word in health.get("reasons") or []]
     lost = health.get("kernel_drops")
@@ -45,7 +47,9 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
         st.header("No verdict yet")
         _show.empty("Nothing has been judged yet. Train a model on traffic you trust, then:", "python detect.py")
         return
-    st.header(story.headline(found))
+    span = data.span(found)
+    found, period = _of_period(found, span)
+    st.header(story.headline(found) + (f" in the last {period}" if period else ""))
     st.text(story.who(found))
     show_health(data)
     if hidden:
@@ -53,10 +57,13 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
     if data.store is not None and data.store.packets and not data.fits:
         _show.empty(
             "These results are of another capture than the packets below. Judge these packets with:",
-            "python detect.py --input dataset/captured_data.csv",
+            f"python detect.py --input {data.store.capture}",
         )
     if not found:
         return
+    st.subheader("When")
+    chart = charts.timeline(found, _show.look(), None if period else span, LANES)
+    _show.chart(chart, "Incidents over time, a lane for each source and kind")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.subheader("Worst first")
@@ -66,23 +73,38 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
             _show.goto("incidents")
     with right:
         st.subheader("Who did it")
-        _show.table(culprits(found), "culprits")
-        st.subheader("When")
-        _show.chart(charts.timeline(found, _show.look()), "Incidents over time, a lane for each source and kind")
+        culprits = story.culprits(found)
+        for number, culprit in enumerate(culprits[:MOST_CULPRITS]):
+            _culprit(culprit, number)
+        if len(culprits) > MOST_CULPRITS:
+            st.caption(f"and {len(culprits) - MOST_CULPRITS:,} more sources")
 
 
-def culprits(found: list[results.Incident]) -> pd.DataFrame:
-    """A row for each source, worst first."""
-    rows = story.culprits(found)[:MOST_CULPRITS]
-    return pd.DataFrame(
-        {
-            "Source": [story.name_of(one.source) for one in rows],
-            "Incidents": [one.incidents for one in rows],
-            "Worst": [one.worst for one in rows],
-            "To whom": [", ".join(one.targets[:5]) for one in rows],
-            "What": [", ".join(one.kinds) for one in rows],
-        }
-    )
+def _of_period(found: list[results.Incident], span: tuple[int, int]) -> tuple[list[results.Incident], str]:
+    """The incidents of the last period, if the reader chose one."""
+    shorter = [name for name, seconds in PERIODS.items() if seconds * SECOND < span[1] - span[0]]
+    if not shorter:
+        return found, ""
+    chosen = st.segmented_control("Look back", [*shorter, ALL], default=ALL, key="period") or ALL
+    if chosen == ALL:
+        return found, ""
+    return [one for one in found if one.end >= span[1] - PERIODS[chosen] * SECOND], chosen
+
+
+def _culprit(one: story.Culprit, number: int) -> None:
+    """A source, what it did and to whom."""
+    with st.container(border=True, key=f"culprit_{number}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _show.badge(one.worst)
+            _show.strong(story.name_of(one.source), f"culprit_{number}")
+            many = f"{one.incidents:,} incident{'s' if one.incidents > 1 else ''}"
+            if st.button(many, key=f"of_{number}", icon=":material/search:", help="Show its incidents"):
+                st.session_state["search"] = one.source
+                _show.goto("incidents")
+        st.text(", ".join(one.kinds))
+        more = f" and {len(one.targets) - 4:,} more" if len(one.targets) > 4 else ""
+        st.caption("To whom")
+        st.text((", ".join(one.targets[:4]) or "nobody in particular") + more)
 
 
 def _traffic(data: _show.Data) -> None:
@@ -99,6 +121,10 @@ def _traffic(data: _show.Data) -> None:
     tiles.metric("Hosts", f"{sums['hosts']:,}", width="content")
     tiles.metric("Packets/s", f"{sums['packets'] / seconds:,.4g}", width="content")
     tiles.metric("Mbit/s", f"{sums['bytes'] * 8e-6 / seconds:,.3g}", width="content")
+    if (made := data.verdicts()) is not None and not data.reading:
+        tiles.metric("Anomalous", f"{made.anomalous.mean():.1%}", width="content", help="of the packets")
+    lost = data.health.get("kernel_drops")
+    tiles.metric("Lost", "unknown" if lost is None else f"{lost:,}", width="content", help="packets, by the kernel")
     width = questions.bin_width(store.start, store.end)
     series, look = questions.volume(store, questions.Filter(), width), _show.look()
     left, right = st.columns(2, gap="medium")

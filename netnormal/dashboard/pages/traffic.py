@@ -14,6 +14,16 @@ from netnormal.dashboard.store import Store
 from netnormal.figures.words import size
 
 SECOND = 10**9
+#: columns of questions.conversations, and what a reader sees above them
+COLUMNS = {
+    "source": "who asked",
+    "destination": "whom",
+    "service": "service",
+    "packets": "packets",
+    "bytes_out": "bytes there",
+    "bytes_in": "bytes back",
+    "failed": "failed attempts",
+}
 
 
 def show(data: _show.Data) -> None:
@@ -41,7 +51,7 @@ def show(data: _show.Data) -> None:
         busiest = questions.talkers(store, chosen).head(10)
         busiest["said"] = [size(value) for value in busiest["bytes"]]
         busiest["mb"] = busiest["bytes"] / 1e6
-        _show.chart(charts.bars(busiest, "host", "mb", "said", look, "MB sent and received"), "Top talkers by bytes")
+        _show.chart(charts.bars(busiest, "host", "mb", "said", look), "Top talkers by bytes")
     with right:
         st.subheader("Handshakes")
         shaken = questions.handshakes(store, chosen)
@@ -50,10 +60,9 @@ def show(data: _show.Data) -> None:
         else:
             st.text("No complete TCP handshake.")
     st.subheader("Conversations")
-    st.caption("Who asked is the source. The 200 with most bytes.")
+    st.caption("The 200 with most bytes.")
     talk = questions.conversations(store, chosen)
-    names = ["source", "destination", "service", "packets", "bytes_out", "bytes_in", "failed"]
-    _show.table(talk[names], "conversations", height=320)
+    _show.table(talk[list(COLUMNS)].rename(columns=COLUMNS), "conversations", height=320)
     st.subheader("Packets")
     packet_table(store, chosen, "traffic")
 
