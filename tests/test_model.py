@@ -201,6 +201,20 @@ def test_attacks_among_the_held_out_scores_hardly_move_the_threshold(strays):
     assert Tail.fit(np.concatenate([clean, attacks]), 0.1, 0).quantile(1e-5) > robust.quantile(1e-5)
 
 
+def test_a_baseline_with_an_attack_in_it_says_who_strayed_and_judges_as_if_it_were_clean(fitted):
+    table = feature_table()
+    at = np.flatnonzero((table["window_start"].to_numpy() == table["window_start"].unique()[45]).astype(int))[:12]
+    dirty = table.copy()
+    dirty.loc[at, [name for name in NAMES if not name.endswith("_ratio")]] = 10_000.0
+    made = model.Model.fit(dirty, CHOSEN, jobs=1)
+    assert {source for _, source in made.windows[10].strays} == set(dirty.loc[at, "source"].astype(str))
+    assert "6 times somebody strayed" in made.warning()
+    assert made.card()["windows"]["10"]["strays_count"] == 6
+    assert fitted.warning() is None
+    attack = dirty.iloc[at]
+    assert made.judge(attack)["anomaly"].all()
+
+
 def test_scores_all_alike_have_a_tail_too():
     tail = Tail.fit(np.full(20, 0.4), 0.1, 0.05)
     assert tail.probability(np.array([0.4, 0.5])).tolist() == [1.0, pytest.approx(0, abs=1e-9)]

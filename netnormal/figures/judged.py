@@ -6,13 +6,28 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from netnormal.figures.look import ANOMALOUS, LIGHT, Look, Picture, dates, grid, legend, picture, say, time_axis
+from netnormal.figures.look import (
+    ANOMALOUS,
+    LIGHT,
+    Look,
+    Picture,
+    dates,
+    grid,
+    legend,
+    log_ticks,
+    picture,
+    say,
+    time_axis,
+)
 from netnormal.figures.words import label
 
 OURS = "netnormal"
-_OTHERS = ("#0072B2", "#009E73", "#CC79A7", "#8C6D31")
-_DASHES = ("--", "-.", ":", (0, (5, 1)))
+MOST_ATTACKS = 40  # bars that fit on a page; of more, those of which least was found
+MOST_LANES = 12
+_COLOURS = (ANOMALOUS, "#0072B2", "#009E73", "#CC79A7", "#8C6D31")  # ours first
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)))
 
 
 def roc(curves: Mapping[str, pd.DataFrame], rate: float, look: Look = LIGHT) -> Picture:
@@ -22,16 +37,16 @@ def roc(curves: Mapping[str, pd.DataFrame], rate: float, look: Look = LIGHT) -> 
     """
     with picture(look, 4.0) as figure:
         axes = figure.subplots()
-        axes.set_title("ROC: attacks found, and what it costs")
+        axes.set_title("ROC")
         if _draw(axes, curves, "false_positive_rate", "recall", look):
             axes.set_xscale("log")
             axes.set_xlim(rate / 20, 1)
+            log_ticks(axes.xaxis, rate / 20, 1)
             axes.axvline(rate, color=look.muted, linewidth=0.8)
             axes.annotate(f" {rate:g}", (rate, 0.02), color=look.muted, fontsize=8.5)
             axes.set_ylim(0, 1.02)
         axes.set_xlabel("share of benign packets over the threshold")
         axes.set_ylabel("share of attack packets over it")
-        _legend(figure, curves, look)
     return figure
 
 
@@ -46,7 +61,6 @@ def precision_recall(curves: Mapping[str, pd.DataFrame], share: float, look: Loo
             axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
         axes.set_xlabel("recall: share of attack packets over the threshold")
         axes.set_ylabel("precision: share of attacks among those")
-        _legend(figure, curves, look)
     return figure
 
 
@@ -55,19 +69,21 @@ def recall_per_attack(table: pd.DataFrame, rate: float, look: Look = LIGHT) -> P
 
     table : attack, found (bool: became an incident), recall, trivial (recall of the best other detector).
     """
+    kept = table.index.isin(table["recall"].nsmallest(MOST_ATTACKS).index)
+    words = f", {MOST_ATTACKS} of {len(table):,}" if len(table) > MOST_ATTACKS else ""
+    table = table[kept]
     with picture(look, 1.3 + 0.24 * max(len(table), 3)) as figure:
         axes = figure.subplots()
-        axes.set_title(f"Recall per attack at a false positive rate of {rate:g}")
+        axes.set_title(f"Recall per attack at {rate:g} false positives{words}")
         if len(table):
             place = np.arange(len(table))
             recall, found = table["recall"].to_numpy(float), table["found"].to_numpy(bool)
             axes.barh(place, recall, height=0.7, color=np.where(found, look.plain, look.muted))
             axes.plot(table["trivial"], place, "o", markersize=5, markerfacecolor="none", color=ANOMALOUS)
-            words = [label(str(name), 34) for name in table["attack"]]
-            axes.set_yticks(place, words)
+            axes.set_yticks(place, [label(name, 34) for name in table["attack"]])
             axes.set_ylim(len(table) - 0.4, -0.6)
             axes.set_xlim(-0.02, 1.02)
-            legend(figure, [("an incident", look.plain), ("none", look.muted), ("○ best trivial detector", ANOMALOUS)])
+            legend(figure, [("an incident", look.plain), ("none", look.muted), ("○ best trivial", ANOMALOUS)])
         else:
             say(axes, "no attacks")
         axes.set_xlabel("share of its packets over the threshold")
@@ -107,25 +123,17 @@ def score_timeline(table: pd.DataFrame, bin_s: float, attacks: pd.DataFrame, loo
     return figure
 
 
-def _draw(axes: object, curves: Mapping[str, pd.DataFrame], x: str, y: str, look: Look) -> bool:
-    """Each curve, ours on top; says so and returns False if there is none."""
+def _draw(axes: Axes, curves: Mapping[str, pd.DataFrame], x: str, y: str, look: Look) -> bool:
+    """Each curve; says so and returns False if there is none."""
     if not any(len(curve) for curve in curves.values()):
-        say(axes, "needs attack packets and benign ones")  # type: ignore[arg-type]
+        say(axes, "needs attack packets and benign ones")
         return False
-    for (name, colour), dash in zip(_colours(curves, look), ("-", *_DASHES), strict=False):
-        curve, width = curves[name], 2.2 if dash == "-" else 1.4
-        axes.plot(  # type: ignore[attr-defined]
-            curve[x], curve[y], color=colour, linestyle=dash, linewidth=width, drawstyle="steps-post"
-        )
+    for (name, curve), colour, dash in zip(curves.items(), _COLOURS, _DASHES, strict=False):
+        width = 2.4 if dash == "-" else 1.4
+        words = name.replace("_", " ")
+        axes.plot(curve[x], curve[y], colour, linestyle=dash, linewidth=width, drawstyle="steps-post", label=words)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves) if look.width > 6 else 2)
     return True
-
-
-def _colours(curves: Mapping[str, pd.DataFrame], look: Look) -> list[tuple[str, str]]:
-    return list(zip(curves, (ANOMALOUS, *_OTHERS), strict=False))
-
-
-def _legend(figure: Picture, curves: Mapping[str, pd.DataFrame], look: Look) -> None:
-    figure.axes[0].legend(figure.axes[0].get_lines(), [name.replace("_", " ") for name in curves], loc="best")
 
 
 def _lanes(attacks: pd.DataFrame) -> list[int]:
@@ -134,7 +142,7 @@ def _lanes(attacks: pd.DataFrame) -> list[int]:
     free: list[int] = []
     lanes = []
     for start, end in zip(attacks["start"], attacks["end"], strict=True):
-        lane = next((i for i, until in enumerate(free) if until <= start), len(free))
+        lane = next((i for i, until in enumerate(free) if until <= start), len(free)) % MOST_LANES
         free[lane : lane + 1] = [int(end) + room]
         lanes.append(lane)
     return lanes
