@@ -107,10 +107,12 @@ class Patterns:
     spoofed_share: float
     arp_unasked_replies: int
     arp_reply_wait_s: int
+    router_silence_s: int
     slow_http_connections: int
     slow_http_least_s: int
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
+    dga_domains: int
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
@@ -169,11 +171,15 @@ class Incidents:
 @dataclass(frozen=True)
 class Evidence:
     packets: int
+    context_s: float
+    context_packets: int
     incidents: int
 
     def __post_init__(self) -> None:
         _check(1 <= self.packets <= 10_000_000, "packets", self.packets, "from 1 to 10000000")
-        _check(1 <= self.incidents <= 500, "incidents", self.incidents, "from 1 to 500")
+        _check(0 <= self.context_s <= 3600, "context_s", self.context_s, "from 0 to 3600")
+        _check(1 <= self.context_packets <= 10_000_000, "context_packets", self.context_packets, "from 1 to 10000000")
+        _check(1 <= self.incidents <= 400, "incidents", self.incidents, "from 1 to 400")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import tempfile
@@ -102,7 +103,7 @@ def remember(monkeypatch) -> None:
             if number not in known:
                 known[number] = function(*given, **more)
             found = known[number]
-            return [one.copy() for one in found] if isinstance(found, tuple) else found.copy()
+            return [one.copy() for one in found] if isinstance(found, tuple) else copy.copy(found)
 
         return call
 
@@ -113,18 +114,18 @@ def remember(monkeypatch) -> None:
         return of_packets(window.packets) + repr((window.window_s, window.start, window.since, window.until)).encode()
 
     def of_rows(_, rows):
-        return rows.to_csv()
+        return b"".join(
+            rows[name].to_numpy().tobytes() for name in ("window_s", "window_start", "first_packet", "bytes")
+        )
 
     one = kept(features.window_features, of_window)
-    monkeypatch.setattr(
-        features, "features_of", lambda windows: tables.concat([tables.empty(tables.FEATURES), *map(one, windows)])
-    )
+    monkeypatch.setattr(features, "features_of", lambda windows: tables.concat(map(one, windows)))
     monkeypatch.setattr(flows, "flows", kept(flows.flows, of_packets))
     monkeypatch.setattr(
         patterns, "find", kept(patterns.find, lambda packets, *more: of_packets(packets) + repr(more[3:]).encode())
     )
     monkeypatch.setattr(model.Model, "judge", kept(model.Model.judge, of_rows))
-    monkeypatch.setattr(model.Model, "explain", kept(model.Model.explain, of_rows))
+    monkeypatch.setattr(model.Model, "attribution", kept(model.Model.attribution, of_rows))
 
 
 _REMEMBERED: dict[str, dict] = {}
@@ -176,9 +177,12 @@ class Growing:
             LiveFiles(self.live, 2000),
             lambda: detection.Detection(learnt(), QUICK, live=True),
             replace(QUICK.detect.follow, **changed),
-            tell=lambda document, again: self.told.append((document["incident_id"], again)),
+            tell=self.tell,
             clock=self.clock,
         )
+
+    def tell(self, document: dict, again: bool) -> None:
+        self.told.append((document["incident_id"], again))
 
     @staticmethod
     def die(follower: Follower) -> None:
