@@ -44,13 +44,12 @@ class Notices:
         found = []
         for (pattern, source), told in self._told.items():
             technique, severity, _ = KINDS[pattern]
-            span_s = (told["end"] - told["start"]) / 1e9
             found.append(
                 {
                     "start": told["start"],
                     "end": told["end"],
                     "pattern": pattern,
-                    "title": words.notice(pattern, source, told["what"], told["evidence"], span_s),
+                    "title": words.notice(pattern, source, told["what"], told["evidence"]),
                     "technique": technique,
                     "severity": severity,
                     "source": source,

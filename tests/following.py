@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import tempfile
@@ -102,7 +103,7 @@ def remember(monkeypatch) -> None:
             if number not in known:
                 known[number] = function(*given, **more)
             found = known[number]
-            return [one.copy() for one in found] if isinstance(found, tuple) else found.copy()
+            return [one.copy() for one in found] if isinstance(found, tuple) else copy.copy(found)
 
         return call
 
@@ -124,7 +125,7 @@ def remember(monkeypatch) -> None:
         patterns, "find", kept(patterns.find, lambda packets, *more: of_packets(packets) + repr(more[3:]).encode())
     )
     monkeypatch.setattr(model.Model, "judge", kept(model.Model.judge, of_rows))
-    monkeypatch.setattr(model.Model, "explain", kept(model.Model.explain, of_rows))
+    monkeypatch.setattr(model.Model, "attribution", kept(model.Model.attribution, of_rows))
 
 
 _REMEMBERED: dict[str, dict] = {}

@@ -48,6 +48,11 @@ class Server:
         self._program: subprocess.Popen[bytes] | None = None
         self.url = ""
 
+    @property
+    def pid(self) -> int:
+        assert self._program is not None
+        return self._program.pid
+
     def start(self) -> None:
         with self._log.open("ab") as said:
             self._program = subprocess.Popen(self._command, stdout=said, stderr=said)

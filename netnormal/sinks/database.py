@@ -142,7 +142,8 @@ class Database:
             self._put("incidents", len(documents), list(documents))
 
     def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
-        """It has them, or lost them: they are not sent again."""
+        """It may have missed some: a database that did not answer when the earlier run was killed."""
+        self.incidents(documents)
 
     def tick(self, now_ns: int) -> None:
         """Nothing depends on the time between rows."""

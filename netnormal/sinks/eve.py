@@ -1,6 +1,6 @@
 """eve.json: incidents for other tools, one JSON object a line, in the shape of Suricata's EVE alerts.
 
-What Suricata's documentation says of the fields: "EVE JSON Format". Community IDs follow Corelight's specification, v1.
+What Suricata's documentation says of the fields: "EVE JSON Format".
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import communityid
 import pandas as pd
 
 from netnormal import tables
@@ -98,7 +97,8 @@ def event(document: dict[str, Any]) -> dict[str, Any]:
     """One incident (`detection.documents`) as an EVE alert, in plain values.
 
     Addresses are named where they are such (no hardware address, not `many`): of several destinations the most
-    affected, and a port only where there is but one service. `netnormal` has all of them.
+    affected, and a port only where there is but one service. The Community ID is that of the heaviest flow. `netnormal`
+    has all of them.
     """
     number, signature, category = SIGNATURES[document["pattern"]]
     named = document["technique"] is not None
@@ -126,6 +126,10 @@ def event(document: dict[str, Any]) -> dict[str, Any]:
             "incident_id": document["incident_id"],
             "title": document["title"],
             "reasons": document["reasons"],
+            "normal": document["normal"],
+            "evidence": document["evidence"],
+            "explanation": document["explanation"],
+            "community_ids": document["community_ids"],
             "display_filter": document["display_filter"],
             "start": document["start"],
             "end": document["end"],
@@ -153,11 +157,8 @@ def _ends(document: dict[str, Any]) -> dict[str, Any]:
     if len(services) == 1 and port.isdecimal():
         field = "dest_port" if protocol in ("TCP", "UDP", "SCTP") else "icmp_type"
         found[field] = int(port)
-    if len(destinations) == len(services) == 1 and {"src_ip", "dest_ip"} <= found.keys():
-        echo = {"ICMP/8": communityid.FlowTuple.make_icmp, "ICMPv6/128": communityid.FlowTuple.make_icmp6}
-        if services[0] in echo:  # of other incidents the source's port is not known, or there are many
-            ends = echo[services[0]](found["src_ip"], found["dest_ip"], int(port), 0)
-            found["community_id"] = communityid.CommunityID().calc(ends)
+    if document["community_ids"]:
+        found["community_id"] = document["community_ids"][0]
     return found
 
 
