@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "words": {"explanation", "patterns", "tables"},
     "display_filter": {"tables"},
     "threats": {"kernels", "patterns", "tables", "traffic"},
+    "notices": {"patterns", "tables", "words"},
     "incidents": {"community", "display_filter", "explanation", "flows", "patterns", "settings", "tables", "words"},
     "detection": {
         "explanation",
@@ -49,6 +50,7 @@ MAY_IMPORT = {
         "flows",
         "incidents",
         "model",
+        "notices",
         "patterns",
         "settings",
         "tables",
@@ -61,6 +63,7 @@ MAY_IMPORT = {
         "features",
         "interrupts",
         "model",
+        "notices",
         "settings",
         "sinks",
         "suppressions",
