@@ -22,8 +22,8 @@ from netnormal.plain import cell, plain
 from netnormal.sinks.told import ToldFile
 from netnormal.suppressions import Suppressions
 
-COLUMNS = ("indicator", "type", "role", "incident_id", "pattern", "technique", "severity", "confidence")
-COLUMNS += ("first_seen", "last_seen", "title")
+COLUMNS = ["indicator", "type", "role", "incident_id", "pattern", "technique", "severity", "confidence"]
+COLUMNS += ["first_seen", "last_seen", "title"]
 #: Of these the destination is what nobody should meet; of all others the source is.
 OUTWARD = ("beacon", "upload", "icmp_tunnel", "dns_tunnel")
 CONFIDENCE = {"critical": 90, "high": 85, "medium": 70, "low": 30}  # of 100

@@ -17,8 +17,8 @@ _log = logging.getLogger("netnormal")
 
 
 class ToldFile:
-    """A sink (see `netnormal.sinks`) that keeps `path` equal to `text` of the incidents told so far, each as it was told
-    last, in the order in which they were told first, without the suppressed ones."""
+    """A sink (see `netnormal.sinks`) that keeps `path` equal to `text` of the incidents told so far: each as it was
+    told last, in the order in which they were told first, without the suppressed ones."""
 
     def __init__(self, path: Path, rules: Suppressions) -> None:
         self._path, self._rules = path, rules
