@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -24,7 +25,7 @@ from netnormal.manifest import Tally
 from netnormal.tables import InputError
 
 _MANIFEST_S = 10  # seconds between two states of the manifest while the capture runs
-_WAITING = 4  # blocks that may wait to be written; then the kernel's buffer fills
+_WAITING = 2  # blocks that may wait to be written; then the kernel's buffer fills
 _log = logging.getLogger("netnormal")
 Taker = Callable[[pd.DataFrame], None]
 
@@ -58,6 +59,7 @@ def prepare(link_type: int) -> None:
     statistics.add(packets.Decoder().decode(block))
     statistics.summary()
     Tally().manifest({}, {}, [])  # loads what it needs while we may still read it, too
+    gc.freeze()  # what is loaded by now stays: not to be looked through again and again
 
 
 # ---------------------------------------------------------------- files of now

@@ -78,7 +78,7 @@ class _Strides:
 
     def push(self, packets: pd.DataFrame) -> Iterator[pd.DataFrame]:
         start = 0
-        used = packets[_USED]
+        used = packets[_USED].copy()  # so that the rest of the block can go
         while start < len(packets):
             part = used.iloc[start : start + STRIDE - self._count]
             start += len(part)
