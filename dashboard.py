@@ -2,8 +2,9 @@
 
 Reads   dataset/captured_data.csv, dataset/captures/   packets, also while capture.py writes them
         results/, results/live/                        what detect.py wrote
-        models/model_card.json, results/metrics.json, suppressions.csv
-Writes  nothing but a cache of its own, --cache
+        models/, results/metrics.json
+Writes  dataset/feedback.csv, suppressions.csv         your verdicts, and what you do not want to be told of, by buttons
+        a cache of its own, --cache
 
 `python dashboard.py` and `streamlit run dashboard.py` (options after --) are the same. Only this computer can open it.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from streamlit.web import cli
 
-from netnormal import stage
+from netnormal import feedback, stage, suppressions
 from netnormal.dashboard import app, store
 
 
@@ -38,7 +39,8 @@ def arguments() -> argparse.ArgumentParser:
     add("--dataset", default="dataset", metavar="FOLDER", help="what capture.py wrote (default: %(default)s)")
     add("--results", default="results", metavar="FOLDER", help="what detect.py wrote (default: %(default)s)")
     add("--model", default="models/isolation_forest.pkl", metavar="PKL", help="default: %(default)s")
-    add("--suppressions", default="suppressions.csv", metavar="FILE", help="default: %(default)s, if it is there")
+    add("--suppressions", default=suppressions.FILE, metavar="FILE", help="what not to show (default: %(default)s)")
+    add("--feedback", default=feedback.FILE, metavar="FILE", help="your verdicts (default: %(default)s)")
     add("--cache", default=str(store.cache_home()), metavar="FOLDER", help="default: in the user's own cache")
     add("--port", type=int, default=8501, metavar="N", help="default: %(default)s")
     return made

@@ -15,6 +15,10 @@ Writes  results/scores.csv               every conversation and window with its 
 
 A window that spans the end of the input is closed at the end.
 
+With --follow: judges --capture while capture.py writes it, prints each incident as it forms, and writes results/live/:
+scores.csv, anomalies.csv, incidents.csv and .json, eve.json, status.json (docs/operations.md). Ctrl+C ends it; the next
+time it goes on where it was.
+
 --feedback I1234abcd=benign (or malicious; repeatable) judges no traffic: it keeps what you found out about an incident
 in dataset/feedback.csv, which the next  python train_model.py  reads.
 """
@@ -22,6 +26,7 @@ in dataset/feedback.csv, which the next  python train_model.py  reads.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +37,7 @@ from netnormal import (
     detection,
     evidence,
     feedback,
+    follow,
     frames,
     inputs,
     model,
@@ -46,13 +52,27 @@ from netnormal import (
 
 
 def main(args: argparse.Namespace) -> str:
+    if args.health:
+        code, said = follow.health(Path(args.output, "live"))
+        print(said)
+        sys.exit(code)
+    args.output = str(Path(args.output, "live")) if args.follow else args.output
     if args.test_alert:
         return sinks.test_alert(args.settings)
     if args.feedback:
         return feedback.given(args.feedback, args.output, args.reason)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
-        return batch(args, rules, outlets)
+        return (following if args.follow else batch)(args, rules, outlets)
+
+
+def following(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: Sequence[sinks.Sink]) -> str:
+    """A capture that still runs → files that grow with it, and each incident in a sentence."""
+    if args.settings.detect.top_talkers:
+        stage.log.warning("top_talkers in params.yaml is not for following: who is most active is not known yet")
+    listed = threats.read(args.threats) if args.threats else None
+    session = follow.Session(Path(args.capture), Path(args.output), args.model, args.settings, listed, outlets, rules)
+    return session.run(args.quiet, args.until_eof)
 
 
 def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: Sequence[sinks.Sink]) -> str:
@@ -147,6 +167,10 @@ def arguments() -> argparse.ArgumentParser:
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
+    alive = parser.add_argument_group("while a capture runs")
+    alive.add_argument("--follow", action="store_true", help="judge --capture as it grows, into results/live/")
+    alive.add_argument("--until-eof", action="store_true", help="... and end when standard input does")
+    alive.add_argument("--health", action="store_true", help="how --follow fares: exit code 0 ok, 1 degraded, 2 dead")
     add(
         "--feedback",
         action="append",

@@ -55,6 +55,25 @@ _ADVICE = {
         "Find the port of the hardware address on the switch. Did the victims' traffic take this way? A router's "
         "failover looks alike.",
     ),
+    "nd_spoofing": Advice(
+        "Someone answers for IPv6 addresses of others: traffic between them can be read and changed on the way.",
+        "Find the port of the hardware address on the switch. Two hosts with one address by mistake look alike.",
+    ),
+    "rogue_router": Advice(
+        "Someone offers hosts a way out over IPv6, and perhaps reads what takes it. A phone that shares its connection "
+        "or a new router does it too.",
+        "Did you install this router? Filter router advertisements at the switch, and look at who sent through it.",
+    ),
+    "rogue_dhcp": Advice(
+        "Someone gives out addresses, and with them the router and the resolver to use. A router plugged in the wrong "
+        "way round does it too.",
+        "Did you install this server? Look at who took an address from it.",
+    ),
+    "dga": Advice(
+        "A program computes where its master may be and tries one name after the other. A wrong list of hosts or a "
+        "broken resolver looks alike.",
+        "Which program asks? Do the names look made up? The one that exists is the one to look at.",
+    ),
     "brute_force": Advice(
         "Logins are tried one after the other. A script with an old password does that too.",
         "Did one succeed? Look at the server's log at that time, and for a longer connection after the short ones.",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal import features, flows, patterns, tables, traffic
+from netnormal.explanation import Attribution
 from netnormal.incidents import SEVERITIES, UNUSUAL, IncidentMerger
 from netnormal.model import Model
 from netnormal.settings import Settings
@@ -164,10 +165,40 @@ class Detection:
     def push_rows(self, rows: pd.DataFrame) -> Judged:
         """Judge the rows (tables.FEATURES) of one window without their packets."""
         window_s, start = int(rows["window_s"].iloc[0]), int(rows["window_start"].iloc[0])
-        rows, anomalous = self._scored(rows)
-        draft_of_row, _ = self.merger.push(window_s, start + window_s * SECOND, rows, [])
+        rows, anomalous, why = self._scored(rows)
+        draft_of_row, _ = self.merger.push(window_s, start + window_s * SECOND, rows, [], why=why)
         scores = self._noted(rows, anomalous, draft_of_row)
         return Judged([scores], self._anomalies_decided(), self._changed())
+
+    def due(self, now: int) -> bool:
+        """Would `quiet` tell anything new?"""
+        return self.windower.due(now) or self.merger.due(now - self.windower.lateness_ns)
+
+    def state(self) -> dict[str, Any]:
+        """All that later windows depend on but the packets of the open ones, as values that JSON knows (and NaN).
+
+        Only while `windower.firm`, and live. What `resume` needs besides is the windower's progress before the block
+        from which packets are to be pushed again: that of `windower.oldest`, else of now.
+        """
+        assert self._live and self.windower.firm
+        waiting = [
+            [{name: rows[name].tolist() for name in _WAITING}, drafts.tolist()] for rows, drafts in self._waiting
+        ]
+        return {
+            "closed": self.windower.judged,
+            "evicted": self.windower.evicted,
+            "rows": self.rows,
+            "anomalies": self.anomalies,
+            "waiting": waiting,
+            "merger": self.merger.state(),
+        }
+
+    def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
+        """Go on from `state`. Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind."""
+        self.windower.resumed(progress, state["closed"], state["evicted"])
+        self.rows, self.anomalies = int(state["rows"]), int(state["anomalies"])
+        self._waiting = [(_restored(columns), np.array(drafts, np.int64)) for columns, drafts in state["waiting"]]
+        self.merger.restore(state["merger"])
 
     @property
     def row_scores(self) -> np.ndarray:
@@ -191,7 +222,7 @@ class Detection:
         if rows is None or not _is_of(rows, keys, window):
             when = tables.iso(window.start)
             raise ValueError(f"its rows are not those of the packets in the {window.window_s} s window of {when}")
-        rows, anomalous = self._scored(rows)
+        rows, anomalous, why = self._scored(rows)
         findings = patterns.find(
             window.packets,
             flow_table,
@@ -203,7 +234,9 @@ class Detection:
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
         end = window.start + window.window_s * SECOND
-        draft_of_row, draft_of_flow = self.merger.push(window.window_s, end, rows, findings, flow_table, row_of_flow)
+        draft_of_row, draft_of_flow = self.merger.push(
+            window.window_s, end, rows, findings, flow_table, row_of_flow, why
+        )
         if not self._live:
             row_of_packet = row_of_flow[flow_of_packet]
             draft = self.merger.of_packets(draft_of_flow, flow_of_packet, window.packets["time"].to_numpy())
@@ -219,16 +252,18 @@ class Detection:
             )
         return self._noted(rows, anomalous, draft_of_row)
 
-    def _scored(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        """The rows with score, tail probability, anomaly and reasons, and which of them are anomalous."""
+    def _scored(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, Attribution | None]:
+        """The rows with score, tail probability, anomaly and reasons; which of them are anomalous; and why these."""
         rows = rows.reset_index(drop=True)
         rows = pd.concat([rows, self.model.judge(rows)], axis=1)
         anomalous = np.flatnonzero(rows["anomaly"].to_numpy() == 1)
         texts = np.full(len(rows), None, object)
-        for at, reasons in zip(anomalous, self.model.explain(rows.iloc[anomalous]), strict=True):
-            texts[at] = "; ".join(str(reason) for reason in reasons[:MOST_REASONS])
+        found = self.model.attribution(rows.iloc[anomalous])
+        if found is not None:
+            for number, at in enumerate(anomalous):
+                texts[at] = "; ".join(found.reasons(number)[:MOST_REASONS])
         rows["reasons"] = texts
-        return rows, anomalous
+        return rows, anomalous, found
 
     def _noted(self, rows: pd.DataFrame, anomalous: np.ndarray, draft_of_row: np.ndarray) -> pd.DataFrame:
         self.rows, self.anomalies = self.rows + len(rows), self.anomalies + len(anomalous)
@@ -298,6 +333,19 @@ class Detection:
                 "promise": self.model.promise(),
             },
         }
+
+
+_WAITING = [name for name in tables.ANOMALIES.names if name != "incident_id"]
+
+
+def _restored(columns: dict[str, list[Any]]) -> pd.DataFrame:
+    """Anomalous rows that wait for their incident, from the plain values of each column."""
+    kinds = {"float": np.float64, "int": np.int64, "time": np.int64}
+    made: dict[str, Any] = {}
+    for name in _WAITING:
+        kind = tables.ANOMALIES[name].kind
+        made[name] = pd.Categorical(columns[name]) if kind == "text" else np.array(columns[name], kinds[kind])
+    return pd.DataFrame(made)
 
 
 TIMES = tuple(column.name for column in tables.INCIDENTS if column.kind == "time")

@@ -27,6 +27,7 @@ SHAPES = {
     "port_scan": _TCP,
     "udp_scan": _UDP,
     "dns_tunnel": "dns",
+    "dga": "dns.flags.rcode == 3",
 }
 #: And these besides those of their services.
 BESIDES = {"syn_flood": "(tcp.flags.syn == 1 || tcp.flags.reset == 1)"}
@@ -264,6 +265,8 @@ class _Reader:
             return self._protocol("arp") & self._ends("ip", field[:3], value)
         if name == "arp.opcode":
             return self._protocol("arp") & (packets["arp_operation"].to_numpy() == int(value))
+        if name == "dns.flags.rcode":
+            return packets["dns_rcode"].to_numpy() == int(value)
         if name in ("icmp.type", "icmpv6.type"):
             return self._protocol(protocol) & (packets["icmp_type"].to_numpy() == int(value))
         if field == "port" and protocol in _PORTED:

@@ -97,7 +97,7 @@ class Windower:
         self.since, self.latest, self.closed = FAR, -FAR, -FAR
         self._again = -FAR  # windows up to here were closed before a restart
         self._lengths = [(window_s, window_s * SECOND) for window_s in settings.windows_s]
-        self._lateness = round(settings.lateness_s * SECOND)
+        self.lateness_ns = round(settings.lateness_s * SECOND)
         self._most = settings.packets_per_window
         self._open: dict[tuple[int, int], _Open] = {}  # by (end, window_s)
 
@@ -116,7 +116,7 @@ class Windower:
         for window_s, length in self._lengths:
             window = time // length
             end = (window + 1) * length
-            in_time = end + self._lateness > latest
+            in_time = end + self.lateness_ns > latest
             if not self.firm and (in_time & (end <= self.closed)).any():
                 raise ContradictionError
             self.late += int(len(time) - in_time.sum())
@@ -127,20 +127,29 @@ class Windower:
                 self._add(self._open[key], packets.iloc[rows])
         self.packets += len(time)
         self.latest = int(latest[-1])
-        return self._close(self.latest - self._lateness, FAR)
+        return self._close(self.latest - self.lateness_ns, FAR)
 
     def quiet(self, now: int) -> list[Window]:
         """No packet came, but it is `now` (ns): close the windows that ended `lateness_s` ago as the next would."""
-        return self._close(now - self._lateness, FAR)
+        return self._close(now - self.lateness_ns, FAR)
 
     def flush(self) -> list[Window]:
         """The stream has ended: close what is open."""
         return self._close(FAR, self.latest + 1)
 
+    def due(self, now: int) -> bool:
+        """Would `quiet` close a window that has packets?"""
+        return any(end <= now - self.lateness_ns for end, _ in self._open)
+
     @property
     def firm(self) -> bool:
         """Has a packet, not only `quiet`, said that what is closed is over?"""
-        return self.closed <= max(self.latest - self._lateness, -FAR)
+        return self.closed <= max(self.latest - self.lateness_ns, -FAR)
+
+    @property
+    def judged(self) -> int:
+        """All windows that end by then (ns) have been given, before a restart or after."""
+        return max(self.closed, self._again)
 
     @property
     def oldest(self) -> Any:

@@ -96,6 +96,12 @@ def read(path: str | os.PathLike[str], optional: bool = True) -> pd.DataFrame:
     return table
 
 
+def verdicts(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Of each incident that a person judged the last verdict, by id. Raises InputError as `read` does."""
+    table = read(path)
+    return dict(zip(table["incident_id"].astype(str), table["verdict"].astype(str), strict=True))
+
+
 def benign_rows(path: str | os.PathLike[str], optional: bool = True) -> tuple[pd.DataFrame, int, int]:
     """The rows that join the calibration (tables.FEATURES), of how many incidents they are, and how many incidents
     kept rows of another version, which do not.

@@ -20,6 +20,7 @@ PRIVATE = [
 COUNTS = ("conversation_flows_count", "conversation_payload_out_bytes", "conversation_payload_in_bytes")
 TURNS = "conversation_turns_mean_count"  # per flow
 COUNTED = len(COUNTS) + 2
+SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Known:
     devices: set[str] = field(default_factory=set)  # seen on the link
     served: set[tuple[str, str]] = field(default_factory=set)  # host and service that answered
     pairs: set[tuple[str, str]] = field(default_factory=set)  # hosts that talked, in alphabetical order
+    span_s: float = 0.0  # how long the baseline is, in windows
 
     @classmethod
     def fit(cls, table: pd.DataFrame) -> Known:
@@ -82,6 +84,8 @@ class Known:
                 made.served.add((destination, service))
                 made.pairs.add((min(source, destination), max(source, destination)))
         made.devices -= set(UNSPECIFIED)
+        start = table["window_start"].to_numpy(np.int64)
+        made.span_s = float((start + table["window_s"].to_numpy(np.int64) * SECOND).max() - start.min()) / SECOND
         return made
 
     def most(self, window_s: int, source: str, destination: str, service: str) -> Most:
@@ -126,6 +130,15 @@ class Known:
     def servers(self, *services: str) -> set[str]:
         """Who answered, or sent unasked, with these services."""
         return {source for source, _, service in self.talks if service in services}
+
+    def dhcp_servers(self) -> set[str]:
+        """Who answered DHCP or DHCPv6: a server's answer is seen as one, or as a question to the client."""
+        answered = {host for host, service in self.served if service in ("UDP/67", "UDP/547")}
+        return answered | self.servers("UDP/68", "UDP/546")
+
+    def is_new(self, host: str) -> bool:
+        """Was the host never seen at all?"""
+        return host not in self.devices and not any(host in talk[:2] for talk in self.talks)
 
 
 def is_private(host: str) -> bool:

@@ -105,10 +105,12 @@ class Patterns:
     spoofed_share: float
     arp_unasked_replies: int
     arp_reply_wait_s: int
+    router_silence_s: int
     slow_http_connections: int
     slow_http_least_s: int
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
+    dga_domains: int
     guess_connections: int
     guess_span_s: int
     guess_ports: tuple[int, ...]
@@ -175,6 +177,20 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Follow:
+    quiet_s: float
+    bookmark_s: float
+    incidents: int
+    lag_s: float
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.quiet_s <= 60, "quiet_s", self.quiet_s, "from 0 to 60 s")
+        _check(1 <= self.bookmark_s <= 3600, "bookmark_s", self.bookmark_s, "from 1 to 3600 s")
+        _check(100 <= self.incidents <= 100_000, "incidents", self.incidents, "from 100 to 100000")
+        _check(self.lag_s > 0, "lag_s", self.lag_s, "more than 0")
+
+
+@dataclass(frozen=True)
 class Alerts:
     severity: str
     digest_severity: str
@@ -210,6 +226,7 @@ class Detect:
     patterns: Patterns
     incidents: Incidents
     evidence: Evidence
+    follow: Follow
     alerts: Alerts
 
     def __post_init__(self) -> None:

@@ -16,6 +16,17 @@ MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
 
 
+def tell(document: dict[str, Any], again: bool) -> None:
+    """Print one incident (`detection.documents`) in a sentence, as it forms; `again`: it grew much since."""
+    console = Console(highlight=False, soft_wrap=True)
+    severity, clock = document["severity"], document["start"][11:19]
+    title = "".join(c if c.isprintable() else "?" for c in document["title"])
+    grown = "  (goes on)" if again else ""
+    console.print(
+        Text.assemble(f"{clock}  {document['incident_id']}  ", (severity, COLOURS[severity]), f"  {title}{grown}")
+    )
+
+
 def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] = ()) -> None:
     """Print incidents (tables.INCIDENTS, worst first) and what the summary says of traffic and health.
 

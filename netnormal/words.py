@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from netnormal import explanation as feature_words
 from netnormal.patterns import MANY, Evidence
 
 #: what a scanner sent, by pattern
@@ -36,6 +38,14 @@ EVIDENCE = {
     "request_sizes": "of {:,} sizes",
     "answer_bytes": "{:,} bytes in the answer (median)",
     "claims": "{:,} false claims",
+    "unasked": "{:,} of them unasked",
+    "advertisements": "{:,} advertisements",
+    "routers": "of {:,} routers",
+    "offers": "{:,} answers",
+    "servers_before": "{:,} others known to do so before",
+    "missing": "{:,} domains that do not exist",
+    "existing": "{:,} that do",
+    "examples": "such as {}",
     "contested": "{:,} of the addresses claimed by their owners too",
     "hardware_address": "from hardware address {}",
     "requests": "{:,} requests",
@@ -63,9 +73,16 @@ EVIDENCE = {
 
 
 def title(
-    pattern: str, source: str, destinations: Sequence[str], services: Sequence[str], evidence: Evidence, span_s: float
+    pattern: str,
+    source: str,
+    destinations: Sequence[str],
+    services: Sequence[str],
+    evidence: Evidence,
+    span_s: float,
+    explanation: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """What happened, in one sentence without a full stop. `destinations` and `services`: most affected first."""
+    """What happened, in one sentence without a full stop. `destinations` and `services`: most affected first.
+    explanation : as in incidents.json; what no pattern names is told by the feature furthest out."""
 
     def count(name: str) -> int:
         return int(evidence.get(name, 0))
@@ -107,6 +124,17 @@ def title(
     elif pattern == "dns_tunnel":
         words = f"{by} asked for {count('names'):,} names below {evidence['domain']} with {size(count('letters'))} in "
         words += f"them, in {span(span_s)}"
+    elif pattern == "dga":
+        words = f"{by} asked for {count('missing'):,} domains that do not exist, and {count('existing'):,} that do, in "
+        words += span(span_s)
+    elif pattern == "nd_spoofing":
+        words = f"{by} claims to be {_listed(str(evidence['taken']).split(), 3)}: {count('claims'):,} neighbour "
+        words += f"advertisements, {count('unasked'):,} of them unasked, in {span(span_s)}"
+    elif pattern == "rogue_router":
+        who = f"{count('routers'):,} hosts advertise themselves" if source == MANY else f"{source} advertises itself"
+        words = f"{who} as a router of IPv6: {count('advertisements'):,} times in {span(span_s)}"
+    elif pattern == "rogue_dhcp":
+        words = f"{by} answers as a DHCP server: {count('offers'):,} times in {span(span_s)}, to {to}"
     elif pattern == "beacon":
         words = f"{by} called {_listed(services, 1)} of {to} {count('calls'):,} times in {span(span_s)}, about every "
         words += span(float(evidence["gap_s"]))
@@ -122,7 +150,51 @@ def title(
             words = f"{by} was in contact with {evidence['listed']}, which is on the threat list"
     else:
         words = f"{by} behaved unusually towards {to} with {_listed(services, 3)} in {span(span_s)}"
+        furthest = feature_words.brief(explanation)
+        words += f": {furthest}" if furthest else ""
     return words
+
+
+#: pattern → what hosts do that have nothing of the kind; of others the baseline alone says what is normal
+NORMAL = {
+    "port_scan": "a host asks another for few services, and most of them answer",
+    "udp_scan": "a host asks another for few services, and most of them answer",
+    "null_scan": "every TCP packet has a flag",
+    "fin_scan": "no TCP packet has FIN alone",
+    "xmas_scan": "no TCP packet has FIN, PSH and URG alone",
+    "ack_scan": "an ACK belongs to a connection",
+    "port_sweep": "a host contacts those it knows, and most of them answer",
+    "ping_sweep": "a host pings those it knows, and most of them answer",
+    "arp_sweep": "a host asks by ARP for those it is about to talk to, and most of them answer",
+    "syn_flood": "connections are completed, or given up after a few tries",
+    "udp_flood": "packets are answered, or stay few",
+    "icmp_flood": "pings are few, one a second from a host that tests a connection",
+    "slow_http": "a request is complete within seconds",
+    "arp_spoofing": "an ARP reply answers a request, and an address has one owner",
+    "nd_spoofing": "a neighbour advertisement answers a solicitation, and an address has one owner",
+    "rogue_router": "only the network's own routers advertise themselves",
+    "rogue_dhcp": "only the network's own DHCP servers answer",
+    "dir_enumeration": "visitors ask for pages that exist, a few at a time",
+    "http_flood": "requests come a page at a time, with pauses to read",
+    "dga": "most names that a host asks for exist",
+    "brute_force": "a login succeeds at one of the first tries, and the connection lasts",
+    "icmp_tunnel": "pings are all of one size, and each reply answers one",
+    "dns_tunnel": "names are short, and the same ones are asked for again",
+    "beacon": "calls come when people or programs have something to say, not by the clock",
+    "upload": "a host sends about as much as it did before",
+    "threat_list": "no host meets one that is on the list",
+}
+
+
+def normal(pattern: str, explanation: Sequence[Mapping[str, Any]]) -> str:
+    """What would have been normal in place of an incident, a sentence; empty if nobody can say.
+
+    explanation : as in incidents.json, whose usual ranges are those of these hosts and services in the baseline.
+    """
+    here = feature_words.normal(explanation)
+    known = NORMAL.get(pattern, "")
+    told = [f"Normally {known}."] if known else []
+    return " ".join(told + ([f"In the baseline: {here}."] if here else []))
 
 
 def evidence(found: Evidence) -> str:
@@ -135,11 +207,13 @@ def evidence(found: Evidence) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time as people say it: 1.4 s, 3 min, 2.5 h."""
+    """A length of time as people say it: 78 ms, 1.4 s, 3 min, 2.5 h."""
     for length, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * length:
             return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s" if seconds >= 0.001 else "an instant"
+    if seconds < 0.001:
+        return "an instant"
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
 
 
 def size(count: int) -> str:

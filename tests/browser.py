@@ -122,11 +122,28 @@ class Browser:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
         found.click()
 
+    def type(self, name: str, words: str) -> None:
+        """Fill the text field with this name, and press Enter."""
+        (field,) = self.all(f"input[aria-label='{name}']")
+        field.send_keys(f"{words}\n")
+        until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", 10)
+
     def downloaded(self, ending: str) -> Path:
         """The one file that was downloaded, which is then forgotten."""
         until(lambda: list(self.downloads.glob(f"*{ending}")), f"no {ending} was downloaded", 60)
         (made,) = self.downloads.glob(f"*{ending}")
         return made.rename(self.downloads.parent / made.name)
+
+    def settle(self) -> None:
+        """Wait until the charts are drawn: two pictures alike, half a second apart."""
+        last = ""
+        for _ in range(40):
+            time.sleep(0.5)
+            shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
+            if shot == last:
+                return
+            last = shot
+        raise AssertionError("the page does not come to rest")
 
     def errors(self) -> list[str]:
         """What the console says, without Streamlit's own search for its base path."""

@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from netnormal import frames, inputs, tables
+from netnormal import feedback, frames, inputs, suppressions, tables
 from netnormal.dashboard import changes, export, questions, results, story
+from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
 from netnormal.plain import cell
@@ -285,6 +286,46 @@ def test_hostile_words_stay_text_and_a_new_incident_comes_by_itself(served: Serv
         assert served.all("img[src='x']") == []
     finally:
         tables.write_json(path, json.loads(kept))
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_a_verdict_and_a_suppression_are_two_clicks(served: Served) -> None:
+    files = {name: served.folder / name for name in (feedback.FILE, suppressions.FILE)}
+    assert not any(path.exists() for path in files.values()), "else it writes where it should only read"
+    found = results.incidents(served.folder / "results")
+    assert found
+    one = next(one for one in found if one.pattern == "port_scan")
+    try:
+        served.page(f"incidents?incident={one.incident_id}", "In Wireshark")
+        served.type("Reason", "the yearly inventory")
+        served.click("Benign")
+        served.wait("Judged benign")
+        table = feedback.read(files[feedback.FILE])
+        assert table[["incident_id", "verdict", "reason"]].astype(str).to_numpy().tolist() == [
+            [one.incident_id, "benign", "the yearly inventory"]
+        ]
+        assert len(feedback.benign_rows(files[feedback.FILE])[0]), "its rows join the next calibration"
+        served.click("Do not tell again")
+        served.click("Hide")
+        served.wait("Suppressed: the yearly inventory")
+        rules = suppressions.read(files[suppressions.FILE])
+        assert [other.incident_id for other in found if rules.reason(other.document)] == [one.incident_id]
+        served.page("incidents", "hide")
+        assert one.title not in served.text()
+        served.click("Show 1 more", "label")
+        served.wait("hidden: the yearly inventory")
+    finally:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+
+
+def test_what_a_reader_can_hide_is_what_the_rule_says_and_nothing_more(tmp_path: Path) -> None:
+    one = results.incident(document(source="10.0.0.[1*]"))
+    for number, (_, rule) in enumerate(verdict.likes(one)):
+        suppressions.add(tmp_path / f"{number}.csv", **rule, reason="x")
+        rules = suppressions.read(tmp_path / f"{number}.csv")
+        assert rules.reason(one.document) == "x"
+        assert rules.reason(document(source="10.0.0.1", pattern="udp_flood")) is None
 
 
 @pytest.mark.xdist_group("dashboard")

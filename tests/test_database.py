@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,16 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from netnormal import inputs, sinks, tables
-from netnormal.sinks import address, database, schema
+from netnormal import inputs, sinks, tables, traffic
+from netnormal.sinks import address, database, queries, schema
+from netnormal.sinks.queries import QUERIES
 
 pytestmark = pytest.mark.xdist_group("databases")
 INCIDENT = {
     "incident_id": "I0a1b2c3d",
     "start": "2026-11-21T04:00:05.275434001Z",
     "end": "2026-11-21T04:00:09.000000000Z",
+    "detected": "2026-11-21T04:00:10.000000000Z",
     "pattern": "port_scan",
     "title": "10.0.0.1 scanned'); DROP TABLE incidents; -- %s \\ \x00\x1b[31m\u202e",
     "technique": None,
@@ -45,8 +49,8 @@ def server(request, tmp_path_factory):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('database')}/packets.db"
     else:
-        with (servers.mariadb if request.param == "mysql" else servers.postgresql)() as url:
-            yield url
+        with (servers.mariadb if request.param == "mysql" else servers.postgresql)() as server:
+            yield server.url
 
 
 @pytest.fixture
@@ -139,6 +143,48 @@ def test_old_rows_go_by_packet_time_and_a_packet_of_the_future_takes_none_along(
     assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 100
 
 
+def make_version_1(url):
+    """Bring an empty database to what version 1 of the tables was."""
+    with address.engine_of(url).connect() as connection, connection.begin():
+        schema.METADATA.create_all(connection)
+        connection.exec_driver_sql("ALTER TABLE incidents DROP COLUMN detected_ns")
+        connection.execute(schema.SCHEMA_VERSION.insert(), {"version": 1, "since_ns": 0})
+
+
+def shape(url):
+    """Every column of every table as the database tells it: type, may be empty, comment."""
+    with address.engine_of(url).connect() as connection:
+        about = sa.inspect(connection)
+        return {
+            (name, column["name"]): (str(column["type"]), column["nullable"], column.get("comment"))
+            for name in schema.METADATA.tables
+            for column in about.get_columns(name)
+        }
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed between the change and its note"])
+def test_an_earlier_version_is_brought_up_to_date_and_keeps_its_rows(url, packets, killed):
+    stored(url)
+    fresh = shape(url)
+    with address.engine_of(url).connect() as connection, connection.begin():
+        schema.METADATA.drop_all(connection)
+    make_version_1(url)
+    old = {"incident_id": "I1", "start_ns": 1, "end_ns": 2, "packets": 3, "bytes": 4, "score": 0.5, "severity": "low"}
+    old |= dict.fromkeys(("pattern", "title", "source", "destinations", "services", "reasons"), "x")
+    old |= dict.fromkeys(("display_filter", "document"), "x")
+    with address.engine_of(url).connect() as connection, connection.begin():
+        connection.execute(sa.insert(schema.INCIDENT_ROWS), old)
+        if killed:
+            schema.UPGRADES[2](connection)
+    stored(url, recorded(packets.iloc[:100], sinks.Capture("lab")), lambda base: base.incidents([INCIDENT]))
+    assert shape(url) == fresh
+    found = rows(url, "SELECT incident_id, packets, detected_ns FROM incidents ORDER BY incident_id")
+    detected = tables.nanoseconds(INCIDENT["detected"])
+    assert [tuple(row) for row in found] == [("I0a1b2c3d", 12, detected), ("I1", 3, None)]
+    assert [row[0] for row in rows(url, "SELECT version FROM schema_version ORDER BY version")] == [1, 2]
+    assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 100
+
+
 def test_a_later_version_is_refused(url):
     stored(url)
     with address.engine_of(url).connect() as connection, connection.begin():
@@ -181,6 +227,58 @@ def test_while_it_is_down_rows_wait_up_to_a_bound_and_then_all_that_waited_are_s
     assert any("answers again; 10,000 rows were lost" in r for r in caplog.messages)
 
 
+def test_a_server_that_is_killed_and_comes_back_has_all_that_was_not_counted_as_lost(packets, monkeypatch, caplog):
+    monkeypatch.setenv("NETNORMAL_DATABASE_PASSWORD", servers.PASSWORD)
+    with servers.mariadb() as server:
+        url = address.url_of(server.url)
+        base, capture = database.Database(url, 20_000, live=True), sinks.Capture("eth0")
+        base.start()
+        take = base.packets
+        for at in range(0, 2_000, 500):
+            take(packets.iloc[at : at + 500], capture)
+        wait(lambda: base.stored == 2_000)
+        server.kill()
+        for at in range(2_000, 27_000, 500):  # 5,000 more than may wait
+            take(packets.iloc[at : at + 500], capture)
+        wait(lambda: "does not answer" in caplog.text)
+        assert capture.lost >= 5_000
+        server.start()
+        wait(lambda: "answers again" in caplog.text)
+        for at in range(27_000, 30_000, 500):
+            take(packets.iloc[at : at + 500], capture)
+        base.close()
+        there = [row[0] for row in rows(url, "SELECT packet FROM packets ORDER BY packet")]
+        lost = capture.lost
+        assert there == [*range(1, 27_001 - lost), *range(27_001, 30_001)]
+        assert rows(url, "SELECT lost_packets FROM captures") == [(lost,)]
+        assert len([line for line in caplog.messages if "does not answer" in line]) == 1
+        assert len([line for line in caplog.messages if "what comes now is lost" in line]) == 1
+        assert any(f"answers again; {lost:,} rows were lost to it" in line for line in caplog.messages)
+
+        # a run that reads files waits for it, and loses nothing
+        again = database.Database(url, 20_000, live=False)
+        again.start()
+        server.kill()
+        whole = sinks.Capture("office.pcap", lambda: "ab")
+        reader = threading.Thread(target=recorded(packets, whole, "ab"), args=(again,))
+        reader.start()
+        wait(lambda: again._down)
+        server.start()
+        reader.join(60)
+        again.close()
+        assert again.lost == 0
+        assert rows(url, "SELECT COUNT(*), COUNT(DISTINCT packet), MAX(packet) FROM packets") == [(30_000,) * 3]
+        assert rows(url, "SELECT COUNT(*) FROM captures") == [(1,)]
+
+
+def wait(done):
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not happen")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -218,10 +316,70 @@ def test_capture_stores_what_it_writes(run_script, tmp_path, sample):
     assert rows(url, "SELECT COUNT(*), COUNT(DISTINCT capture_id) FROM packets") == [(1000, 1)]
 
 
-def test_the_documented_query_counts_what_was_stored(url, packets):
-    page = (Path(__file__).parent.parent / "docs" / "database.md").read_text("utf-8")
-    query = page.split("```sql\n")[1].split("```")[0]
-    stored(url, recorded(packets, sinks.Capture("lab")))
-    minute, length = packets["time"].to_numpy() // (60 * 10**9), packets["length"].to_numpy()
+def asked(url, name):
+    """What a ready query answers: rows of plain numbers and texts."""
+    found = rows(url, QUERIES[name].sql)
+    return [{k: v if isinstance(v, str) else float(v) for k, v in row._mapping.items()} for row in found]
+
+
+def test_the_ready_queries_answer_what_the_summary_says(url, packets):
+    stored(url, recorded(packets.iloc[:500], sinks.Capture("before")), recorded(packets[1:], sinks.Capture("lab")))
+    statistics = traffic.TrafficStatistics()
+    statistics.add(packets[1:])
+    summary = statistics.summary()
+
+    (found,) = asked(url, "throughput")
+    about = ("packets", "bytes", "duration_s")
+    expected = {name: summary[name] for name in about} | summary["throughput"]
+    del expected["series"]
+    assert found == pytest.approx(expected)
+
+    minute, length = packets["time"].to_numpy()[1:] // (60 * 10**9), packets["length"].to_numpy()[1:]
     expected = [(m * 60, int((minute == m).sum()), int(length[minute == m].sum())) for m in np.unique(minute).tolist()]
-    assert [tuple(int(cell) for cell in row) for row in rows(url, query)] == expected
+    assert [tuple(row.values()) for row in asked(url, "minutes")] == expected
+
+    (found,) = asked(url, "latency")
+    latency = summary["handshake_latency"]
+    services = latency.pop("services")
+    assert latency["count"] > 100
+    assert found["handshakes"] == latency["count"]
+    for name in ("median_s", "p95_s", "max_s"):
+        assert found[name] == pytest.approx(latency[name], rel=0.006)  # the summary's are to 1 %
+
+    by_service = {(row["server"], f"TCP/{row['server_port']:.0f}"): row for row in asked(url, "latency_by_service")}
+    least = min(service["count"] for service in services)  # of several with as many each list may name others
+    for service in services:
+        row = by_service.get((service["address"], service["service"]))
+        assert row or service["count"] == least
+        for name in ("median_s", "p95_s", "max_s"):
+            assert not row or row[name] == pytest.approx(service[name], rel=0.006)
+    assert len(by_service) == len(services)
+
+    for row, expected in zip(asked(url, "protocols"), summary["protocols"], strict=True):
+        assert row.pop("protocol") == expected.pop("protocol")
+        assert row == pytest.approx(expected)
+
+    (found,) = asked(url, "addresses")
+    assert found == {name: value for name, value in summary["distinct"].items() if name != "exact"}
+
+    assert asked(url, "talkers") == summary["talkers"]["sources_by_bytes"]
+
+    pairs = packets[1:].astype({"src_ip": str, "dst_ip": str, "protocol": str})
+    pairs = pairs[packets["src_ip"][1:].notna()].groupby(["src_ip", "dst_ip", "protocol"])["length"].sum()
+    assert [row["bytes"] for row in asked(url, "conversations")] == pairs.nlargest(20).tolist()
+
+
+def test_the_incidents_of_the_last_day_come_worst_first(url):
+    ends = {"a": ("low", "21T04:00:09"), "b": ("critical", "20T04:00:10"), "c": ("critical", "20T04:00:09")}
+    told = [
+        INCIDENT | {"incident_id": name, "severity": severity, "end": f"2026-11-{end}.000000000Z"}
+        for name, (severity, end) in ends.items()
+    ]
+    stored(url, lambda base: base.incidents(told))
+    found = rows(url, QUERIES["incidents"].sql)
+    assert [row.incident_id for row in found] == ["b", "a"]
+    assert int(found[0].unix_time) == tables.nanoseconds(INCIDENT["start"]) // 10**9
+
+
+def test_the_queries_wait_as_long_for_an_answer_as_the_summary():
+    assert queries.SYN_WAIT_NS == traffic.SYN_WAIT_NS

@@ -9,16 +9,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import communityid
 import numpy as np
 import pandas as pd
 import pytest
-from packets import MACS, START, arp, table, tcp
+from packets import MACS, START, arp, icmp, table, tcp
 from test_patterns import flat, probe, session
 
-from netnormal import detection, display_filter, features, patterns, settings, tables, words
+from netnormal import community, detection, display_filter, explanation, features, patterns, settings, tables, words
+from netnormal.explanation import Attribution
 from netnormal.flows import conversations, flows
 from netnormal.incidents import IncidentMerger, Story
 from netnormal.incidents import merger as merger_module
+from netnormal.model.baseline import NOVELTIES
 
 SETTINGS = settings.load(Path(__file__).parent.parent / "params.yaml")
 A, B, C, D = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
@@ -42,11 +45,18 @@ def rows_of(flow_table: pd.DataFrame, unusual: dict[tuple[str, str], float]) -> 
         score=score,
         tail_probability=(1 - np.array(score)) ** 4,
         anomaly=[int(s >= 0.8) for s in score],
-        reasons=[
-            f"odd talk of {s} with {d}" if sc >= 0.8 else None
-            for s, d, sc in zip(keys["source"], keys["destination"], score, strict=True)
-        ],
     )
+
+
+def why_of(rows: pd.DataFrame) -> Attribution:
+    """An attribution of the anomalous rows in which every number tells the row it is of."""
+    names = ("conversation_failed_count", "conversation_upload_ratio", "source_flows_count", "novelty_service_ratio")
+    some = rows[rows["anomaly"] == 1]
+    mine = some["score"].to_numpy()[:, None] * np.array([4.0, 2.0, -1.0, 1.0])
+    value = some["packets"].to_numpy()[:, None] * np.array([1.0, 0.01, 1.0, 0.0])
+    usual = np.broadcast_to(np.array([2.9, 0.02, 5.0, 0.0]), mine.shape)
+    outside = np.broadcast_to(np.array([True, True, False, True]), mine.shape)
+    return Attribution(names, mine, value, np.zeros_like(mine), usual, value, outside)
 
 
 def merger_of(**changed: int) -> IncidentMerger:
@@ -72,7 +82,7 @@ class Run:
         packets = table(sorted(rows, key=lambda row: row["time"]))
         merger, windower = merger_of(**changed), features.Windower(SETTINGS.extract_features)
         draft = np.full(len(packets), -1)
-        self.rows, self.incident, self.documents = [], {}, []
+        self.rows, self.incident, self.documents, self.splits = [], {}, [], []
         for window in windower.push(packets) + windower.flush():
             end = window.start + window.window_s * SECOND
             if eager:
@@ -85,11 +95,15 @@ class Run:
             flow_table, flow = flows(window.packets)
             found = patterns.find(window.packets, flow_table, flow, SETTINGS.detect.patterns)
             scored = rows_of(flow_table, unusual or {})
-            of_row, of_flow = merger.push(window.window_s, end, scored, found, flow_table)
+            why = why_of(scored)
+            of_row, of_flow = merger.push(window.window_s, end, scored, found, flow_table, why=why)
             at = window.packets["packet"].to_numpy() - 1
             mine = merger.of_packets(of_flow, flow, window.packets["time"].to_numpy())
             draft[at] = np.where(draft[at] < 0, mine, draft[at])
             self.rows.append((scored, of_row))
+            self.splits += [
+                (row, splits) for row, splits in zip(of_row[scored["anomaly"] == 1], why.splits, strict=True)
+            ]
         merger.flush()
         self.hear(merger)
         self.evicted = merger.evicted
@@ -181,9 +195,90 @@ def test_unusual_rows_without_a_name_are_one_incident_of_their_source():
     assert run.brief() == [("unusual_behaviour", A)]
     row = run.table.iloc[0]
     assert (row["score"], row["severity"]) == (0.95, "low") and pd.isna(row["technique"])
-    assert row["title"] == f"{A} behaved unusually towards 2 hosts with TCP/443 in 47 s"
-    assert row["reasons"] == f"odd talk of {A} with {C}; odd talk of {A} with {B}"
+    furthest = "failed connections 6, usually up to 2"
+    assert row["title"] == f"{A} behaved unusually towards 2 hosts with TCP/443 in 47 s: {furthest}"
+    assert row["reasons"] == (
+        "failed connections 6 (usually up to 2; 6 spreads out); sent share of the data 6% (usually up to 2%; 0 spreads "
+        "out); this service was used by anybody in none of the baseline's windows"
+    )
     assert row["packets"] == 18 and set(run.of_packet) == set(run.table["incident_id"])
+
+
+def test_an_explanation_adds_up_all_anomalous_rows_of_the_incident():
+    rows = session(3, A, B, 443, 40000) + session(7, A, C, 443, 40001) + session(50, A, B, 443, 40002)
+    run = Run(rows, {(A, B): 0.9, (A, C): 0.95}, restarts=True)
+    (told,) = {one["incident_id"]: one for one in run.documents}.values()
+    total = sum(splits for draft, splits in run.splits if run.incident[draft] == told["incident_id"])
+    assert len(run.splits) == 7  # in windows of three lengths
+    entries = told["explanation"]
+    names = ["conversation_failed_count", "conversation_upload_ratio", "novelty_service_ratio"]
+    assert [one["feature"] for one in entries] == names  # what made it less unusual, or is usual, is no reason
+    shares = total[[0, 1, 3]] / total[[0, 1, 3]].sum()
+    assert [one["share"] for one in entries] == pytest.approx(shares.tolist(), abs=1e-4)
+    assert entries[0]["value"] == 6 and entries[0]["usual_high"] == 2.9
+    assert entries[2]["value"] is None
+    here = "failed connections up to 2, sent share of the data up to 2% in 10 s"
+    assert told["normal"] == f"In the baseline: {here}."
+    assert json.loads(json.dumps(told["explanation"], allow_nan=False)) == entries
+
+
+def test_an_incident_has_the_community_ids_of_its_heaviest_flows():
+    rows = session(3, A, B, 443, 40000) + session(7, A, C, 443, 40001) * 2 + session(8, A, D, 25, 41000)
+    run = Run(rows, {(A, B): 0.9, (A, C): 0.95})
+    made = communityid.CommunityID()
+    wanted = [made.calc(communityid.FlowTuple.make_tcp(A, to, port, 443)) for to, port in ((C, 40001), (B, 40000))]
+    assert run.documents[-1]["community_ids"] == wanted
+    many = Run(scan(3, 200, 0.5)).documents[-1]["community_ids"]
+    assert len(many) == len(set(many)) == 20
+    assert Run([arp(1, A, B, 1)], {(A, B): 0.9}).documents[-1]["community_ids"] == []
+
+
+def test_pings_have_the_community_id_that_other_tools_give_them():
+    flow_table, _ = flows(table([icmp(1, A, B, 8), icmp(1.1, B, A, 0)]))
+    (found,) = community.ids(flow_table, np.array([0]), 20)
+    assert found == communityid.CommunityID().calc(communityid.FlowTuple.make_icmp(A, B, 8, 0))
+
+
+def test_every_feature_and_every_pattern_has_words():
+    names = [column.name for column in tables.FEATURE_COLUMNS]
+    assert set(explanation.WORDS) == set(names) and set(explanation.NOVEL) == set(NOVELTIES)
+    assert len(set(explanation.WORDS.values())) == len(names)
+    assert set(patterns.KINDS) <= set(words.NORMAL)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "low", "high", "said"),
+    [
+        ("source_flows_count", 1234.0, 0.0, 3.9, "connections of the source 1,234 (usually up to 3; 7 spreads out)"),
+        ("conversation_rst_count", 4.0, 0.0, 0.49, "resets 4 (usually none; 7 spreads out)"),
+        (
+            "conversation_turns_mean_count",
+            0.1,
+            0.0,
+            3.9,
+            "turns of the dialogue in a connection 0.1 (usually up to 3.9; ",
+        ),
+        ("conversation_upload_ratio", 0.98, 0.0, 0.5, "sent share of the data 98% (usually up to 50%; 7 spreads out)"),
+        (
+            "conversation_payload_per_flow_bytes",
+            9.0,
+            48.94,
+            456.0,
+            "data in a connection 9 bytes (usually 48.9 to 456 b",
+        ),
+        (
+            "source_peak_flows_per_s",
+            40.0,
+            0.0,
+            9.7,
+            "peak rate of the source's new connections 40/s (usually up to 9.7/s",
+        ),
+    ],
+)
+def test_a_feature_is_told_in_words_and_units(feature, value, low, high, said):
+    unit = next(unit for ending, unit in explanation.UNITS.items() if feature.endswith(ending))
+    entry = {"feature": feature, "words": explanation.WORDS[feature], "value": value, "unit": unit}
+    assert explanation.said(entry | {"usual_low": low, "usual_high": high, "spreads": 7.0}).startswith(said)
 
 
 def test_what_is_rarer_than_the_setting_is_medium():
@@ -195,7 +290,7 @@ def test_unusual_rows_of_a_named_incidents_source_or_victim_belong_to_it():
     run = Run(rows, {(A, C): 0.9, (B, D): 0.95, (C, B): 0.99})
     assert run.brief() == [("port_scan", A)]
     row = run.table.iloc[0]
-    assert row["score"] == 0.99 and row["reasons"].count("unusual: odd talk") == 3
+    assert row["score"] == 0.99 and row["reasons"].count("unusual: failed connections") == 1
     assert set(run.incident.values()) == {row["incident_id"]}
 
 
@@ -365,7 +460,7 @@ def test_the_table_is_one_of_the_contract(tmp_path):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "an instant"), (0.0782, "0.0782 s"), (1.4, "1.4 s"), (119, "119 s"), (180, "3 min"), (9000, "2.5 h")],
+    [(0, "an instant"), (0.0782, "78.2 ms"), (1.4, "1.4 s"), (119, "119 s"), (180, "3 min"), (9000, "2.5 h")],
 )
 def test_spans_are_said_as_people_do(seconds, text):
     assert words.span(seconds) == text
@@ -398,6 +493,9 @@ def test_every_pattern_has_a_title_that_names_its_source():
         ("dns_tunnel", A, [B], ["UDP/53"], {"domain": 'a" || frame || "b'}),
         ("unusual_behaviour", A, [B, C], ["TCP/443", "UDP/53", "SCTP/9", "ICMPv6/128", "IGMP", "0x88cc"], {}),
         ("unusual_behaviour", "-", ["-"], ["-"], {}),
+        ("dga", A, [B], ["UDP/53"], {"missing": 30}),
+        ("rogue_router", "fe80::1", ["ff02::1"], ["ICMPv6/134"], {"routers": 1}),
+        ("nd_spoofing", "fe80::1", ["fe80::2"], ["ICMPv6/136"], {"hardware_address": MACS[0], "taken": "fe80::2"}),
         ("threat_list", A, ["evil name"], ["47"], {"listed": "evil name"}),
     ],
 )

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netnormal import model, settings, tables
+from netnormal.explanation import Sum
 from netnormal.kernels.baseline import group_quantiles
 from netnormal.known import Known
 from netnormal.model import forest as forests
@@ -159,11 +160,27 @@ def test_an_attacked_row_is_anomalous_and_says_which_feature_made_it(fitted):
     for name in NAMES[:6]:
         row[name] = row[name] * 1000
     verdict = fitted.judge(row).iloc[0]
-    (reasons,) = fitted.explain(row)
+    found = fitted.attribution(row)
     assert verdict["anomaly"] == 1
     assert verdict["score"] > 0.8
-    assert {reason.feature for reason in reasons[:3]} <= set(NAMES[:6])
-    assert all(reason.value > reason.high for reason in reasons)
+    entries = Sum.of(found, [0], 10).entries()
+    assert {one["feature"] for one in entries[:3]} <= set(NAMES[:6])
+    assert all(one["value"] > one["usual_high"] for one in entries)
+    assert [text.split(" (usually")[0].rsplit(" ", 1)[0] for text in found.reasons(0)][:1] == [entries[0]["words"]]
+
+
+def test_the_contributions_of_many_rows_sum_to_the_path_lengths_they_shortened(fitted):
+    table = feature_table(seed=1).iloc[:40]
+    part = fitted.windows[10]
+    depth = -np.log2(part.trees.scores(part.baseline.distances(table))) * part.trees.scale
+    whole = fitted.attribution(table)
+    total = Sum.of(whole, np.arange(40), 10)
+    assert sum(total.splits.values()) == pytest.approx(40 * part.trees.mean_root() - depth.sum(), rel=1e-9)
+    parts = Sum.of(whole, np.arange(25), 10)
+    parts.add(Sum.of(whole, np.arange(25, 40), 10))
+    assert parts.splits == pytest.approx(total.splits)
+    assert parts.best == total.best
+    assert Sum.of(None, [], 10).entries() == []
 
 
 # ---------------------------------------------------------------- calibration

@@ -19,8 +19,8 @@ from netnormal import settings
 from netnormal.flows import flows
 from netnormal.kernels import patterns as kernels
 from netnormal.patterns import KINDS, Finding, find
+from netnormal.patterns.names import split_name
 from netnormal.patterns.scans import walk
-from netnormal.patterns.tunnels import split_name
 
 SETTINGS = settings.load(Path(__file__).parent.parent / "params.yaml").detect.patterns
 A, B, ROUTER, FAR = "10.0.0.1", "10.0.0.2", "10.0.0.254", "198.51.100.7"
@@ -358,7 +358,46 @@ def test_names_are_split_at_what_somebody_registered():
     assert split_name("a.b.example.org") == ("example.org", "a.b")
     assert split_name("a.example.co.uk.") == ("example.co.uk", "a")
     assert split_name("example.org") == ("example.org", "")
-    assert split_name("") == ("", "")
+    assert split_name("a.b.github.io") == ("b.github.io", "a")
+    assert [split_name(name)[0] for name in ("", "printer", "co.uk", "io")] == [""] * 4
+
+
+def answers(codes: dict[str, int]) -> list[dict]:
+    """Names asked for by A, and the response codes they got."""
+    return flat(
+        [
+            udp(i / 9, A, B, 40000 + i, 53, dns_query=name, dns_type=1),
+            udp(i / 9 + 0.01, B, A, 53, 40000 + i, dns_query=name, dns_type=1, dns_rcode=code),
+        ]
+        for i, (name, code) in enumerate(codes.items())
+    )
+
+
+@pytest.mark.parametrize("existing", [0, 3])
+def test_many_domains_that_do_not_exist_are_made_up_by_a_program(existing):
+    rows = answers({f"{i:x}f00.{'com' if i % 2 else 'co.uk'}": 3 * (i >= existing) for i in range(60)})
+    (finding,) = findings(rows)
+    assert (finding.pattern, finding.source, finding.destinations) == ("dga", A, (B,))
+    assert (finding.evidence["missing"], finding.evidence["existing"]) == (60 - existing, existing)
+    assert (finding.technique, finding.severity, len(finding.flows)) == ("T1568.002", "high", 60 - existing)
+
+
+DGA_CONTROLS = {
+    "few": {f"x{i}.com": 3 for i in range(24)},
+    "many names below few domains": {f"h{i}.example{i % 5}.org": 3 for i in range(200)},
+    "a search list, where one of two exists": {
+        f"www.d{i // 2}.com{'.corp.example' * (i % 2)}": 3 * (i % 2) for i in range(200)
+    },
+    "domains that mostly exist": {f"x{i}.com": 3 * (i % 3 == 0) for i in range(200)},
+    "names of one label": {f"x{i}": 3 for i in range(200)},
+    "addresses": {f"{i}.0.0.10.in-addr.arpa": 3 for i in range(200)},
+    "a resolver that is down": {f"x{i}.com": 2 for i in range(200)},
+}
+
+
+@pytest.mark.parametrize("control", DGA_CONTROLS)
+def test_no_names_are_made_up_in(control):
+    assert names(answers(DGA_CONTROLS[control])) == []
 
 
 # ---------------------------------------------------------------- laws

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from netnormal import suppressions, tables
+from netnormal import feedback, suppressions, tables
 from netnormal.dashboard import results, show
 from netnormal.dashboard.pages import incidents, model, network, overview, traffic
 from netnormal.dashboard.store import Store
@@ -70,9 +71,10 @@ def _chosen(args: Any) -> show.Data:
         refresh = st.toggle("Refresh by itself", value=True, key="refresh", help="Looks for new data every 2 seconds.")
         st.caption("Times are UTC, as in the packets.")
     store, why = _stored(capture, args.cache)
-    rules = suppressions.Suppressions()
+    rules, judged = suppressions.Suppressions(), dict[str, str]()
     try:
         rules = suppressions.read(args.suppressions, optional=True)
+        judged = _judged(args.feedback, results.signature(Path(args.feedback)))
     except tables.InputError as error:
         show.problem(error)
     written = store.written if store is not None and store.reading else None
@@ -80,7 +82,13 @@ def _chosen(args: Any) -> show.Data:
     if reading or refresh:
         poll = st.fragment(_watch, run_every=POLL_READING_S if reading else POLL_S)
         poll(capture, folder, store, _seen(capture, folder) if refresh else None, written)
-    return show.Data(store, folder, Path(args.model), rules, folder == following, why, reading)
+    files = show.Files(args.suppressions, args.feedback)
+    return show.Data(store, folder, Path(args.model), files, rules, judged, folder == following, why, reading)
+
+
+@functools.lru_cache(maxsize=2)
+def _judged(path: str, _seen: tuple[int, int]) -> dict[str, str]:
+    return feedback.verdicts(path)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

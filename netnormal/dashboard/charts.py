@@ -187,9 +187,10 @@ def reasons(found: Sequence[Reason], look: Look) -> alt.LayerChart:
     order = list(frame["feature"])
     top = max(10.0, float(frame["value"].max()) * 30)
     x = alt.Scale(type="log", domain=[0.05, top])
+    powers = [10.0**power for power in range(-1, 8)]
     y = alt.Y("feature:N", sort=order, title=None, axis=alt.Axis(labels=False, ticks=False, domain=False))
     tips = [alt.Tooltip(f"{name}:N") for name in ("feature", "said", "share")]
-    axis = alt.Axis(title="times the upper end of what is usual here (logarithmic)", format="~g", tickCount=6)
+    axis = alt.Axis(title="times the upper end of what is usual here (logarithmic)", format="~g", values=powers)
     base = alt.Chart(frame).encode(y=y, tooltip=tips)
     band = base.mark_bar(color=look.plain, opacity=0.45, height=10).encode(
         x=alt.X("low:Q", scale=x, axis=axis, title=axis.title), x2="high:Q"

@@ -15,6 +15,7 @@ from netnormal.dashboard import results, story
 from netnormal.dashboard.results import Incident
 from netnormal.dashboard.store import Store
 from netnormal.figures import LIGHT, LOOKS, Look
+from netnormal.plain import plain
 
 _BADGES = {"critical": "violet", "high": "orange", "medium": "yellow", "low": "blue"}
 _ICONS = {
@@ -35,15 +36,25 @@ STYLE = """<style>
 </style>"""
 
 
+@dataclass(frozen=True)
+class Files:
+    """The files that a reader's clicks write to."""
+
+    suppressions: str
+    feedback: str
+
+
 @dataclass
 class Data:
-    """What the pages look at. store: None where there is no capture; fits: the results are of this capture; reading:
-    not all of its packets are in the store yet."""
+    """What the pages look at. store: None where there is no capture; judged: a person's verdicts, id → verdict; fits:
+    the results are of this capture; reading: not all of its packets are in the store yet."""
 
     store: Store | None
     folder: Path
     model: Path
+    files: Files
     suppressed: suppressions.Suppressions
+    judged: dict[str, str]
     live: bool
     why_no_store: str = ""
     reading: bool = False
@@ -81,13 +92,18 @@ class Data:
             and (self.reading or self.summary.get("packets") == self.store.packets)
         )
 
-    def incidents(self) -> tuple[list[Incident] | None, int]:
-        """Those to show, worst first (None: detect.py has not run), and how many are suppressed."""
+    def incidents(self) -> tuple[list[Incident] | None, dict[str, str]]:
+        """All of them, worst first (None: detect.py has not run), and by id why those that are suppressed are."""
         found = results.incidents(self.folder)
+        reasons = {one.incident_id: self.suppressed.reason(one.document) for one in found or []}
+        return found, {name: plain(reason) for name, reason in reasons.items() if reason is not None}
+
+    def shown(self) -> tuple[list[Incident] | None, int]:
+        """Those to show, worst first (None: detect.py has not run), and how many are suppressed."""
+        found, hidden = self.incidents()
         if found is None:
             return None, 0
-        shown = [one for one in found if self.suppressed.reason(one.document) is None]
-        return shown, len(found) - len(shown)
+        return [one for one in found if one.incident_id not in hidden], len(hidden)
 
     def verdicts(self) -> results.Verdicts | None:
         """What detect.py said of each packet, if it is of these packets."""
@@ -152,12 +168,13 @@ def problem(error: tables.InputError) -> None:
         st.text(results.plain(error))
 
 
-def card(one: Incident, key: str) -> None:
-    """One incident in a few lines, with a button that opens it."""
+def card(one: Incident, key: str, verdict: str = "") -> None:
+    """One incident in a few lines, with a button that opens it. verdict: a person's, or why it is hidden."""
     with st.container(border=True, key=f"card_{key}_{one.incident_id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             badge(one.severity)
-            st.text(f"{story.clock(one.start)} UTC · {one.kind} · score {one.score:.2f}", width="stretch")
+            said = f" · {verdict}" if verdict else ""
+            st.text(f"{story.clock(one.start)} UTC · {one.kind} · score {one.score:.2f}{said}", width="stretch")
             if st.button("Open", key=f"open_{key}_{one.incident_id}", icon=":material/arrow_forward:"):
                 goto("incidents", incident=one.incident_id)
         st.text(one.title)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal.flows import conversations
-from netnormal.incidents.story import MOST_REASONS, SECOND, SEVERITIES, UNUSUAL, Draft, Story, victims
+from netnormal.explanation import Attribution
+from netnormal.incidents.story import SECOND, SEVERITIES, UNUSUAL, Draft, Story, victims
+from netnormal.incidents.window import WindowView
 from netnormal.patterns import MANY, Finding
 from netnormal.settings import Incidents
 
@@ -61,13 +62,15 @@ class IncidentMerger:
         findings: list[Finding],
         flows: pd.DataFrame | None = None,
         row_of_flow: np.ndarray | None = None,
+        why: Attribution | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What one closed window says, which ends at `end` (ns).
 
         rows : scored rows of the window: source, destination, service, packets, bytes, first_packet, last_packet,
-            score, tail_probability, anomaly, reasons (text; read where anomaly is 1); n rows, each key once.
+            score, tail_probability, anomaly; n rows, each key once.
         findings : of the same window: `patterns.find` and `threats.find`. They need `flows`, the window's flow table,
             whose conversations are looked up in `rows` unless `row_of_flow` says where they are (-1: nowhere).
+        why : what made the anomalous rows so, in their order; incidents are not explained without.
         Returns the draft of each row (int64[n]) and of each flow (int64[len(flows)]), -1 for none. A row or flow in
         several findings belongs to the most severe. Every row and flow of a finding belongs to it, anomalous or not.
         """
@@ -75,11 +78,8 @@ class IncidentMerger:
         self._latest = []
         draft_of_row = np.full(len(rows), -1, np.int64)
         draft_of_flow = np.full(0 if flows is None else len(flows), -1, np.int64)
-        score = rows["score"].to_numpy(np.float64)
-        tail = rows["tail_probability"].to_numpy(np.float64)
-        anomaly = rows["anomaly"].to_numpy() == 1
-        if row_of_flow is None:
-            row_of_flow = _row_of_flow(rows, flows) if flows is not None else np.zeros(0, np.int64)
+        window = WindowView(window_s, rows, flows, row_of_flow, why)
+        anomaly, row_of_flow = window.anomaly, window.row_of_flow
         counted: dict[tuple[str, str], np.ndarray] = {}
         by_severity = sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.start, f.pattern, f.source))
         for finding in by_severity:
@@ -92,12 +92,12 @@ class IncidentMerger:
             touched = touched[touched >= 0]
             draft_of_flow[finding.flows[draft_of_flow[finding.flows] < 0]] = number
             draft_of_row[touched[draft_of_row[touched] < 0]] = number
-            self._latest.append(self._named(number, window_s, finding, flows, new, rows.iloc[touched]))
-        self._push_unusual(window_s, rows, np.flatnonzero(anomaly & (draft_of_row < 0)), score, tail, draft_of_row)
+            self._latest.append(self._named(number, window, finding, new, touched))
+        self._push_unusual(window, np.flatnonzero(anomaly & (draft_of_row < 0)), draft_of_row)
         if flows is not None:
             free = (draft_of_flow < 0) & (row_of_flow >= 0)
-            unnamed = np.where(anomaly, draft_of_row, -1)
-            draft_of_flow[free] = unnamed[row_of_flow[free]]
+            draft_of_anomaly = np.where(anomaly, draft_of_row, -1)
+            draft_of_flow[free] = draft_of_anomaly[row_of_flow[free]]
         self._next += len(self._latest)
         self._take(end)
         return draft_of_row, draft_of_flow
@@ -128,6 +128,10 @@ class IncidentMerger:
             self._end(when - 1)
             self._settle(draft, when)
         self._end(now)
+
+    def due(self, now: int) -> bool:
+        """Would `advance` settle anything?"""
+        return bool(self._waiting) and self._waiting[0][0] <= now
 
     def flush(self) -> None:
         """There are no more windows: settles and ends all."""
@@ -168,22 +172,26 @@ class IncidentMerger:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`. Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind."""
+        """Go on from `state`; `changed` tells all open incidents again.
+
+        Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind.
+        """
         self._next, self._ids = int(state["next"]), [str(one) for one in state["ids"]]
         self._waiting = [(int(when), Draft.restored(draft)) for when, draft in state["waiting"]]
         self.evicted = {name: int(state["evicted"][name]) for name in self.evicted}
         self._stories = {}
         for plain in state["stories"]:
             story = Story.restored(plain)
+            story.changed = True
             self._stories.setdefault((story.family, story.subject), []).append(story)
 
     # ------------------------------------------------------------ one window
 
-    def _named(
-        self, number: int, window_s: int, finding: Finding, flows: pd.DataFrame, new: np.ndarray, rows: pd.DataFrame
-    ) -> Draft:
-        packets, size = _sums(flows, new)
-        unusual = rows[rows["anomaly"] == 1]
+    def _named(self, number: int, window: WindowView, finding: Finding, new: np.ndarray, touched: np.ndarray) -> Draft:
+        """The draft of a finding: `new` are flows that no other draft of its story counted, `touched` its rows."""
+        assert window.flows is not None
+        rows, window_s = window.rows.iloc[touched], window.window_s
+        packets, size = _sums(window.flows, new)
         return Draft(
             number=number,
             pattern=finding.pattern,
@@ -201,23 +209,17 @@ class IncidentMerger:
             evidence={window_s: finding.evidence},
             score=float(rows["score"].max()) if len(rows) else 0.0,
             tail=float(rows["tail_probability"].min()) if len(rows) else 1.0,
-            reasons=_best_reasons(unusual),
+            why=window.explained(touched),
+            community_ids=window.community_ids(finding.flows),
             rows=len(rows),
         )
 
-    def _push_unusual(
-        self,
-        window_s: int,
-        rows: pd.DataFrame,
-        chosen: np.ndarray,
-        score: np.ndarray,
-        tail: np.ndarray,
-        draft_of_row: np.ndarray,
-    ) -> None:
+    def _push_unusual(self, window: WindowView, chosen: np.ndarray, draft_of_row: np.ndarray) -> None:
         """Drafts for anomalous rows that no pattern names: one for each source and destination, or one for a
         destination that very many sources behave unusually towards, or a source that does so to very many."""
         if not len(chosen):
             return
+        rows, score, tail, window_s = window.rows, window.score, window.tail, window.window_s
         some = rows.iloc[chosen]
         pairs = pd.DataFrame({name: some[name].astype(str).to_numpy() for name in ("source", "destination")})
         crowd = pairs.groupby("destination")["source"].transform("nunique") > MOST_PAIRS
@@ -255,7 +257,8 @@ class IncidentMerger:
                     evidence={window_s: {"sources": int(part["source"].nunique())}},
                     score=float(score[mine].max()),
                     tail=float(tail[mine].min()),
-                    reasons=_best_reasons(part),
+                    why=window.explained(mine),
+                    community_ids=window.community_ids(window.flows_of(mine)),
                     rows=len(part),
                 )
             )
@@ -363,16 +366,6 @@ class IncidentMerger:
 # ---------------------------------------------------------------- helpers
 
 
-def _row_of_flow(rows: pd.DataFrame, flows: pd.DataFrame) -> np.ndarray:
-    """For each flow the row of its conversation, -1 where the rows have none."""
-    keys, conversation = conversations(flows)
-    names = ["source", "destination", "service"]
-    if len(keys) == len(rows) and all((keys[n].to_numpy(str) == rows[n].to_numpy(str)).all() for n in names):
-        return conversation  # the usual case: the rows are those of this flow table, in order
-    known = pd.MultiIndex.from_frame(rows[names].astype(str))
-    return np.asarray(known.get_indexer(pd.MultiIndex.from_frame(keys.astype(str))))[conversation].astype(np.int64)
-
-
 def _sums(flows: pd.DataFrame, chosen: np.ndarray) -> tuple[int, int]:
     part = flows.iloc[chosen]
     packets = int(part["packets_out"].sum() + part["packets_in"].sum())
@@ -382,8 +375,3 @@ def _sums(flows: pd.DataFrame, chosen: np.ndarray) -> tuple[int, int]:
 def _ranked(names: Iterable[str], packets: int) -> dict[str, int]:
     """Names, most affected first, with falling weights, so that merged lists keep the heaviest first."""
     return {name: max(packets // (place + 1), 1) for place, name in enumerate(names)}
-
-
-def _best_reasons(rows: pd.DataFrame) -> dict[str, float]:
-    best = rows.nlargest(MOST_REASONS, "score")
-    return {str(text): float(score) for text, score in zip(best["reasons"], best["score"], strict=True)}

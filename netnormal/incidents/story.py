@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from netnormal import display_filter, words
+from netnormal.explanation import Sum, said
 from netnormal.patterns import KINDS, MANY, Evidence
 
 SECOND = 1_000_000_000
@@ -15,9 +16,20 @@ UNUSUAL = "unusual_behaviour"
 SEVERITIES = ("critical", "high", "medium", "low")  # worst first
 #: Evidence that counts events, which happen in one window only.
 EVENTS = {"answered", "refused", "silent", "half_open", "packets", "claims", "connections", "requests", "replies"}
-EVENTS |= {"bytes", "names", "letters", "calls", "sent_bytes", "received_bytes", "guesses", "asked"}
+EVENTS |= {
+    "bytes",
+    "names",
+    "letters",
+    "calls",
+    "sent_bytes",
+    "received_bytes",
+    "guesses",
+    "asked",
+    "unasked",
+    "advertisements",
+    "offers",
+}
 MOST_NAMED = 20  # destinations and services that an incident names
-MOST_REASONS = 3  # unusual conversations whose reasons an incident quotes
 MOST_COUNTED = 1_000  # destinations and services that a story weighs; at twice as many the lighter half is forgotten
 MOST_KEPT = 65_536  # distinct hosts that a story counts
 
@@ -46,7 +58,8 @@ class Draft:
     evidence: dict[int, Evidence]
     score: float
     tail: float
-    reasons: dict[str, float]  # words → score of the row
+    why: Sum  # of its anomalous rows
+    community_ids: dict[str, int]  # of its heaviest flows → packets; at most MOST_NAMED
     rows: int
 
     @property
@@ -68,13 +81,15 @@ class Draft:
 
     def plain(self) -> dict[str, Any]:
         """All of it as values that JSON knows; `restored` makes it again."""
-        return {name: sorted(value) if isinstance(value, set) else value for name, value in vars(self).items()}
+        sets = {name: sorted(value) for name, value in vars(self).items() if isinstance(value, set)}
+        return vars(self) | sets | {"why": vars(self.why)}
 
     @classmethod
     def restored(cls, plain: dict[str, Any]) -> Any:
         """What `plain` gave. Raises ValueError, TypeError, KeyError or AttributeError if it is nothing of the kind."""
         values = {field.name: plain[field.name] for field in fields(cls)}
         values |= {name: set(values[name]) for name in ("hosts", "ports")}
+        values["why"] = Sum(**values["why"])
         for name in ("packets", "bytes", "evidence"):  # JSON knows no whole numbers as keys
             values[name] = {int(window_s): value for window_s, value in values[name].items()}
         return cls(**values)
@@ -92,7 +107,7 @@ class Story(Draft):
     def begun(cls, draft: Draft, detected: int, taken: Iterable[str]) -> Story:
         """The story that this draft begins; its id is none of those `taken`."""
         evidence = {window_s: dict(numbers) for window_s, numbers in draft.evidence.items()}
-        plain = ("destinations", "services", "hosts", "ports", "packets", "bytes", "reasons")
+        plain = ("destinations", "services", "hosts", "ports", "packets", "bytes", "why", "community_ids")
         own = vars(replace(draft, evidence=evidence, **{name: getattr(draft, name).copy() for name in plain}))
         return cls(**own, incident_id=_identified(draft, taken), detected=detected)
 
@@ -100,8 +115,7 @@ class Story(Draft):
         """Let the other be part of this one without changing when, to whom and how much."""
         self.changed = True
         self.score, self.tail = max(self.score, other.score), min(self.tail, other.tail)
-        self.reasons |= {text: s for text, s in other.reasons.items() if s > self.reasons.get(text, -1)}
-        self.reasons = dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))[:MOST_REASONS])
+        self.why.add(other.why)
 
     def join(self, other: Draft) -> None:
         """Become one with the other."""
@@ -115,6 +129,7 @@ class Story(Draft):
                 mine[window_s] = mine.get(window_s, 0) + count
         self.destinations = _counted(self.destinations, other.destinations)
         self.services = _counted(self.services, other.services)
+        self.community_ids = _heaviest(self.community_ids, other.community_ids)
         if MANY in (self.source, other.source):
             self.source = MANY
         if other.pattern == self.pattern:
@@ -138,13 +153,13 @@ class Story(Draft):
         return "medium" if self.tail <= medium_tail_probability else "low"
 
     def row(self, severity: str) -> dict[str, Any]:
-        """The columns of tables.INCIDENTS."""
+        """The columns of tables.INCIDENTS, and what incidents.json has beside them (docs/schemas.md)."""
         named = self.pattern in KINDS
         destinations, services = _most(self.destinations), _most(self.services)
-        quoted = sorted(self.reasons, key=lambda text: (-self.reasons[text], text))[:MOST_REASONS]
         evidence = self.best_evidence()
-        reasons = [words.evidence(evidence)] if named else []
-        reasons += [f"unusual: {text}" if named else text for text in quoted]
+        explanation = self.why.entries()
+        told = [words.evidence(evidence)] if named else []
+        told += [f"unusual: {text}" if named and not at else text for at, text in enumerate(map(said, explanation))]
         span_s = (self.end - self.start) / SECOND
         ends = list(self.destinations), list(self.services)
         return {
@@ -153,7 +168,7 @@ class Story(Draft):
             "end": self.end,
             "detected": self.detected,
             "pattern": self.pattern,
-            "title": words.title(self.pattern, self.source, destinations, services, evidence, span_s),
+            "title": words.title(self.pattern, self.source, destinations, services, evidence, span_s, explanation),
             "technique": KINDS[self.pattern][0] if named else None,
             "severity": severity,
             "score": self.score,
@@ -162,8 +177,12 @@ class Story(Draft):
             "services": " ".join(services),
             "packets": self.size,
             "bytes": max(self.bytes.values()),
-            "reasons": "; ".join(text for text in reasons if text),
+            "reasons": "; ".join(text for text in told if text),
             "display_filter": display_filter.of(self.pattern, self.source, *ends, evidence, self.start, self.end),
+            "evidence": evidence,
+            "explanation": explanation,
+            "normal": words.normal(self.pattern, explanation),
+            "community_ids": list(self.community_ids),
         }
 
 
@@ -188,6 +207,12 @@ def _counted(mine: dict[str, int], others: dict[str, int]) -> dict[str, int]:
         return total
     heaviest = set(sorted(total, key=lambda name: -total[name])[:MOST_COUNTED])
     return {name: count for name, count in total.items() if name in heaviest}
+
+
+def _heaviest(mine: dict[str, int], others: dict[str, int]) -> dict[str, int]:
+    """Windows of several lengths see the same flow, so of each the larger count holds."""
+    found = {name: max(mine.get(name, 0), others.get(name, 0)) for name in mine | others}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:MOST_NAMED])
 
 
 def _added(one: Evidence, other: Evidence) -> Evidence:

@@ -4,7 +4,7 @@ The model knows no networks: a row has the key and kind of tables.FEATURES, and 
 says with whose past they are compared, and whose unit says on which scale.
 """
 
-from netnormal.model.detector import Model, Reason
+from netnormal.model.detector import Model
 from netnormal.model.store import card_path, load, save
 
-__all__ = ["Model", "Reason", "card_path", "load", "save"]
+__all__ = ["Model", "card_path", "load", "save"]

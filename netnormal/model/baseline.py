@@ -40,9 +40,9 @@ def scaled(table: pd.DataFrame, names: list[str]) -> np.ndarray:
     return np.column_stack([np.log1p(c) if _logarithmic(n) else c for n, c in zip(names, columns, strict=True)])
 
 
-def unscaled(name: str, value: float) -> float:
-    """A value of feature `name` back from the scale of `scaled`, not below 0."""
-    return max(float(np.expm1(value) if _logarithmic(name) else value), 0.0)
+def unscaled(name: str, values: np.ndarray) -> np.ndarray:
+    """Values of feature `name` back from the scale of `scaled`, not below 0."""
+    return np.maximum(np.expm1(values) if _logarithmic(name) else values, 0.0)
 
 
 def keys(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[list[Key], np.ndarray]:

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.ensemble import IsolationForest
 
 from netnormal import tables
+from netnormal.explanation import Attribution
 from netnormal.known import Known
 from netnormal.model import forest as forests
 from netnormal.model import sample
@@ -19,41 +20,8 @@ from netnormal.model.calibration import Tail, score_of
 from netnormal.settings import TrainModel
 
 _DAY_S = 86_400
+_SELDOM = 0.5  # from this novelty on a combination is a reason: seen in less than the square root of all windows
 _USUAL_SPREADS = 2  # the range that reasons call usual: about 95 % where the data are normal
-
-
-#: Endings of feature names and how a person writes their unit.
-_UNITS = {"_count": "", "_bytes": " bytes", "_per_s": "/s", "_s": " s", "_ratio": "", "_bits": " bits"}
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a row is anomalous: one feature, its value, and what is usual for this service or host.
-
-    `spreads` is how many spreads the value lies from the usual centre; `splits` how many splits of its mean path the
-    feature spared the row; `low` is 0 where less than usual would be no reason. A novelty's value is the share of the
-    baseline's windows in which the combination was seen, and has no range.
-    """
-
-    feature: str
-    value: float
-    low: float
-    high: float
-    spreads: float
-    splits: float
-
-    def __str__(self) -> str:
-        if np.isnan(self.low):
-            name = self.feature.removeprefix("novelty_").removesuffix("_ratio").replace("_", " and ")
-            return f"{name} together in {self.value:.0%} of the baseline's windows"
-        ending = next(unit for unit in _UNITS if self.feature.endswith(unit))
-        value = self.feature.removesuffix(ending).replace("_", " ") + f" {_number(self.value)}{_UNITS[ending]}"
-        usual = f"{_number(self.low)} to {_number(self.high)}" if self.low > 0 else f"up to {_number(self.high)}"
-        return f"{value} (usually {usual}; {self.spreads:,.0f} spreads out)"
 
 
 @dataclass
@@ -181,16 +149,10 @@ class Model:
             {"score": score_of(probability), "tail_probability": probability, "anomaly": anomaly}, index=table.index
         )
 
-    def explain(self, table: pd.DataFrame) -> list[list[Reason]]:
-        """For each row its reasons, strongest first: what shortened its path by at least a tenth of the most."""
-        reasons: list[list[Reason]] = [[] for _ in range(len(table))]
-        lengths = table["window_s"].to_numpy()
-        for window_s, part in self.windows.items():
-            chosen = np.flatnonzero(lengths == window_s)
-            if chosen.size:
-                for at, found in zip(chosen, _reasons(part, table.iloc[chosen]), strict=True):
-                    reasons[at] = found
-        return reasons
+    def attribution(self, table: pd.DataFrame) -> Attribution | None:
+        """What made rows of one window length unusual; None without rows, or without a model for that length."""
+        part = self.windows.get(int(table["window_s"].iloc[0])) if len(table) else None
+        return None if part is None else _attribution(part, table)
 
     def known_before(self, start: int, end: int) -> Known | None:
         """What the baseline had seen, for judging the time from `start` to `end` [ns]; None if the baseline holds part
@@ -275,39 +237,25 @@ def _unit_maxima(table: pd.DataFrame, scores: np.ndarray) -> np.ndarray:
     return pd.Series(scores).groupby([table["window_start"].to_numpy(), codes]).max().to_numpy()
 
 
-def _reasons(part: WindowModel, table: pd.DataFrame) -> list[list[Reason]]:
+def _attribution(part: WindowModel, table: pd.DataFrame) -> Attribution:
     rows = part.baseline.distances(table)
-    splits = part.trees.contributions(rows)
     names = part.baseline.names
-    value, centre, spread = (np.full(rows.shape, np.nan) for _ in range(3))
+    value, low, high, spreads = (np.zeros(rows.shape) for _ in range(4))
+    outside = rows > np.log1p(_USUAL_SPREADS)
     at = 0
     for usual in part.baseline.usual:
-        here = slice(at, at + len(usual.names))
         group = usual.group_of(table)
-        value[:, here] = scaled(table, usual.names)
-        centre[:, here], spread[:, here] = usual.centre[group], usual.spread[group]
-        at = here.stop
-    found: list[list[Reason]] = []
-    for row in range(len(rows)):
-        listed = []
-        for column in np.argsort(-splits[row], kind="stable"):
-            name, worth = names[column], float(splits[row, column])
-            if worth <= 0 or worth < 0.1 * splits[row].max():
-                break
-            # What lies within the usual range, or is absent, may shorten a path, but is no reason to a person.
-            if name not in NOVELTIES and rows[row, column] <= np.log1p(_USUAL_SPREADS):
-                continue
-            if name in NOVELTIES:
-                if rows[row, column] < 0.5:
-                    continue
-                windows = part.baseline.windows
-                seen = np.expm1((1 - float(rows[row, column])) * np.log1p(windows)) / windows
-                listed.append(Reason(name, seen, np.nan, np.nan, np.nan, worth))
-                continue
-            middle, width = centre[row, column], _USUAL_SPREADS * spread[row, column]
-            low, high = (unscaled(name, middle + sign * width) for sign in (-1, 1))
-            low = low if part.baseline.both[name] else 0.0
-            distance = abs(value[row, column] - middle) / spread[row, column]
-            listed.append(Reason(name, unscaled(name, value[row, column]), low, high, distance, worth))
-        found.append(listed)
-    return found
+        mine = scaled(table, usual.names)
+        width = _USUAL_SPREADS * usual.spread[group]
+        for column, name in enumerate(usual.names):
+            middle, reach, seen = usual.centre[group, column], width[:, column], mine[:, column]
+            value[:, at] = unscaled(name, np.nan_to_num(seen))
+            high[:, at] = unscaled(name, middle + reach)
+            low[:, at] = unscaled(name, middle - reach) if part.baseline.both[name] else 0.0
+            spreads[:, at] = np.nan_to_num(np.abs(seen - middle) / usual.spread[group, column])
+            at += 1
+    windows = part.baseline.windows
+    for column in range(at, len(names)):  # novelties
+        value[:, column] = np.expm1((1 - rows[:, column].astype(np.float64)) * np.log1p(windows)) / windows
+        outside[:, column] = rows[:, column] >= _SELDOM
+    return Attribution(tuple(names), part.trees.contributions(rows), value, low, high, spreads, outside)

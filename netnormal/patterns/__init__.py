@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from netnormal.known import Known
-from netnormal.patterns import beacons, floods, guessing, scans, spoofing, tunnels, uploads, web
+from netnormal.patterns import beacons, floods, guessing, names, neighbours, scans, spoofing, tunnels, uploads, web
 from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
 from netnormal.settings import Patterns
 
@@ -45,11 +45,13 @@ def find(
     found += floods.icmp_floods(view, settings)
     found += floods.slow_requests(view, settings)
     found += spoofing.arp_spoofing(view, settings)
+    found += neighbours.nd_spoofing(view, settings) + neighbours.rogue_routers(view, settings)
+    found += neighbours.rogue_dhcp(view)
     guessed = guessing.brute_force(view, settings) + web.guessing(view, settings)
     found += guessed
     found += web.request_floods(view, settings, view.flows_of(guessed))
     found += tunnels.icmp_tunnels(view, settings)
-    found += tunnels.dns_tunnels(view, settings)
+    found += names.dns_tunnels(view, settings) + names.generated_names(view, settings)
     found += beacons.beacons(view, settings)
     found += uploads.uploads(view, settings)
     return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))

@@ -49,11 +49,11 @@ def arp_spoofing(view: View, settings: Patterns) -> list[Finding]:
         by_suspect = owner == suspect
         addresses, repeats = np.unique(claimed[by_suspect & unasked], return_counts=True)
         addresses = addresses[repeats >= settings.arp_unasked_replies]
-        contested = [a for a in addresses if _interleaved(owner[claimed == a], suspect)]
+        contested = [a for a in addresses if interleaved(owner[claimed == a], suspect)]
         taken = addresses if len(addresses) >= 2 else np.array(contested, np.int64)
         if not len(taken):
             continue
-        own = _own_address(view, suspect, taken)
+        own = own_address(view, suspect, taken)
         lies = by_suspect & np.isin(claimed, taken)
         evidence: Evidence = {
             "claims": int((lies & unasked).sum()),
@@ -78,13 +78,13 @@ def arp_spoofing(view: View, settings: Patterns) -> list[Finding]:
     return findings
 
 
-def _interleaved(owners: np.ndarray, suspect: int) -> bool:
+def interleaved(owners: np.ndarray, suspect: int) -> bool:
     """Do others claim the address too, and not only before the suspect's first claim, as after a change of hands?"""
     at = np.flatnonzero(owners == suspect)
     return bool((owners[at[0] :] != suspect).any())
 
 
-def _own_address(view: View, suspect: int, taken: np.ndarray) -> int:
+def own_address(view: View, suspect: int, taken: np.ndarray) -> int:
     """The suspect's own address: what it most often asks as; else the address that most often comes from its hardware
     address and from no other (what it relays also comes from others); -1 if it shows none."""
     packets = view.packets

@@ -45,6 +45,9 @@ class Sink(Protocol):
         The same incident_id is the same incident, grown.
         """
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Incidents that an earlier run was told of (following only, before all else): they are no news."""
+
     def tick(self, now_ns: int) -> None:
         """Packet time moved on to `now_ns` (following only)."""
 

@@ -24,7 +24,7 @@ from netnormal.sinks.messages import Message, rank
 from netnormal.suppressions import Suppressions
 from netnormal.tables import InputError
 
-MEMORY = Path("live") / "alerts.json"  # below --output: what was told, so that a restart does not tell it again
+MEMORY = "alerts.json"  # in results/live/: what was told, so that a restart does not tell it again
 MOST_KNOWN = 10_000  # incidents, and pairs of source and pattern, that are remembered
 MOST_PENDING = 1000  # incidents that a digest keeps apart; of more only the number is told
 CLOSE_S = 10  # how long the end of a live run waits for channels
@@ -90,6 +90,9 @@ class Alerts:
                     self._now_ns = tables.nanoseconds(document["detected"])
                 self._consider(document)
         self._save()
+
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """It remembers by itself what it told."""
 
     def tick(self, now_ns: int) -> None:
         self._now_ns = now_ns
@@ -222,24 +225,22 @@ class _Rate:
 
     def __init__(self, settings: Settings, window_s: int) -> None:
         self._settings, self._window_s = settings, window_s
-        self._windows: deque[tuple[int, int, int]] = deque()  # start [ns], packets, anomalous ones
+        self._windows: dict[int, tuple[int, int]] = {}  # start [ns] → packets, anomalous ones
         self._first: int | None = None
         self._over = False
 
     def add(self, rows: pd.DataFrame) -> Over | None:
-        """Rows of tables.SCORES of closed windows."""
+        """Rows of tables.SCORES of closed windows; a window may come again, as after a restart."""
         rows = rows[rows["window_s"] == self._window_s]
         if not len(rows):
             return None
         anomalous = rows["packets"].where(rows["anomaly"] == 1, 0)
         sums = pd.DataFrame({"packets": rows["packets"], "anomalous": anomalous}).groupby(rows["window_start"]).sum()
-        self._windows.extend((int(start), int(a), int(b)) for start, a, b in sums.itertuples())
-        length = self._window_s * 1_000_000_000
-        end, span = self._windows[-1][0] + length, round(self._settings.anomaly_rate_s * 1e9)
-        self._first = self._windows[0][0] if self._first is None else self._first
-        while self._windows[0][0] < end - span:
-            self._windows.popleft()
-        packets, bad = (sum(window[i] for window in self._windows) for i in (1, 2))
+        self._windows |= {int(start): (int(every), int(bad)) for start, every, bad in sums.itertuples()}
+        end, span = max(self._windows) + self._window_s * 10**9, self._settings.anomaly_rate_s * 10**9
+        self._first = min(self._windows) if self._first is None else self._first
+        self._windows = {start: counts for start, counts in self._windows.items() if start >= end - span}
+        packets, bad = (sum(counts[i] for counts in self._windows.values()) for i in (0, 1))
         enough = end - self._first >= span and packets >= self._settings.anomaly_rate_packets
         over = enough and bad > self._settings.anomaly_rate_threshold * packets
         news, self._over = over and not self._over, over

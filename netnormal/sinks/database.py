@@ -141,6 +141,10 @@ class Database:
         if documents:
             self._put("incidents", len(documents), list(documents))
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        """It may have missed some: a database that did not answer when the earlier run was killed."""
+        self.incidents(documents)
+
     def tick(self, now_ns: int) -> None:
         """Nothing depends on the time between rows."""
 
@@ -429,7 +433,7 @@ def _write_incidents(connection: sa.Connection, documents: list[dict[str, Any]])
     rows = []
     for number, one in last.items():
         row: dict[str, Any] = {"incident_id": plain(number, 64)}
-        row |= {f"{name}_ns": tables.nanoseconds(one[name]) for name in ("start", "end")}
+        row |= {f"{name}_ns": tables.nanoseconds(one[name]) for name in ("start", "end", "detected")}
         for name in _TEXTS:
             most = getattr(table.c[name].type, "length", None) or 1_000_000
             row[name] = None if one.get(name) is None and table.c[name].nullable else plain(one.get(name) or "", most)

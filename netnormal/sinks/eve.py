@@ -1,6 +1,6 @@
 """eve.json: incidents for other tools, one JSON object a line, in the shape of Suricata's EVE alerts.
 
-What Suricata's documentation says of the fields: "EVE JSON Format". Community IDs follow Corelight's specification, v1.
+What Suricata's documentation says of the fields: "EVE JSON Format".
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import communityid
 import pandas as pd
 
 from netnormal import tables
@@ -45,6 +44,10 @@ SIGNATURES = {
     "threat_list": (1_000_020, "contact with a listed host", "Misc Attack"),
     "dir_enumeration": (1_000_021, "names of pages tried in a row", "Web Application Attack"),
     "http_flood": (1_000_022, "flood of requests", "Attempted Denial of Service"),
+    "nd_spoofing": (1_000_023, "false neighbour advertisements", "Misc Attack"),
+    "rogue_router": (1_000_024, "new router of IPv6", "Misc Attack"),
+    "rogue_dhcp": (1_000_025, "new DHCP server", "Misc Attack"),
+    "dga": (1_000_026, "many domains that do not exist", "Malware Command and Control Activity Detected"),
 }
 _SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
 _CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
@@ -69,6 +72,9 @@ class Eve:
             if self._rules.reason(document) is None:
                 self._lines[document["incident_id"]] = json.dumps(event(document), allow_nan=False)
 
+    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
+        self.incidents(documents)
+
     def tick(self, now_ns: int) -> None:
         try:
             self._write()
@@ -91,7 +97,8 @@ def event(document: dict[str, Any]) -> dict[str, Any]:
     """One incident (`detection.documents`) as an EVE alert, in plain values.
 
     Addresses are named where they are such (no hardware address, not `many`): of several destinations the most
-    affected, and a port only where there is but one service. `netnormal` has all of them.
+    affected, and a port only where there is but one service. The Community ID is that of the heaviest flow. `netnormal`
+    has all of them.
     """
     number, signature, category = SIGNATURES[document["pattern"]]
     named = document["technique"] is not None
@@ -119,6 +126,10 @@ def event(document: dict[str, Any]) -> dict[str, Any]:
             "incident_id": document["incident_id"],
             "title": document["title"],
             "reasons": document["reasons"],
+            "normal": document["normal"],
+            "evidence": document["evidence"],
+            "explanation": document["explanation"],
+            "community_ids": document["community_ids"],
             "display_filter": document["display_filter"],
             "start": document["start"],
             "end": document["end"],
@@ -146,11 +157,8 @@ def _ends(document: dict[str, Any]) -> dict[str, Any]:
     if len(services) == 1 and port.isdecimal():
         field = "dest_port" if protocol in ("TCP", "UDP", "SCTP") else "icmp_type"
         found[field] = int(port)
-    if len(destinations) == len(services) == 1 and {"src_ip", "dest_ip"} <= found.keys():
-        echo = {"ICMP/8": communityid.FlowTuple.make_icmp, "ICMPv6/128": communityid.FlowTuple.make_icmp6}
-        if services[0] in echo:  # of other incidents the source's port is not known, or there are many
-            ends = echo[services[0]](found["src_ip"], found["dest_ip"], int(port), 0)
-            found["community_id"] = communityid.CommunityID().calc(ends)
+    if document["community_ids"]:
+        found["community_id"] = document["community_ids"][0]
     return found
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 from netnormal.tables import PACKETS, SCORES, InputError
 
-VERSION = 1
+VERSION = 2
 METADATA = sa.MetaData()
 #: Longest text of a packet's columns [characters]; four for each odd byte of a name (RFC 4343).
 _LENGTHS = {"dns_query": 1024, "server_name": 1024, "src_ip": 45, "dst_ip": 45, "src_mac": 17, "dst_mac": 17}
@@ -94,6 +94,7 @@ INCIDENT_ROWS = sa.Table(
     sa.Column("incident_id", sa.String(64), primary_key=True, comment="as in incidents.csv"),
     _ns("start_ns", "first packet of it"),
     _ns("end_ns", "last packet of it", index=True),
+    sa.Column("detected_ns", sa.BigInteger, comment="when it was told; empty if version 1 of these tables stored it"),
     sa.Column("pattern", sa.String(64), nullable=False, comment="port_scan, syn_flood … or unusual_behaviour"),
     sa.Column("title", sa.String(1000), nullable=False, comment="what happened, in one sentence"),
     sa.Column("technique", sa.String(64), comment="MITRE ATT&CK technique; empty where no pattern has a name"),
@@ -117,8 +118,22 @@ AGE = {
     INCIDENT_ROWS: INCIDENT_ROWS.c.end_ns,
 }
 
+
+def _add(connection: sa.Connection, column: sa.Column[Any]) -> None:
+    """Add a column, unless it is there: MariaDB keeps each change of a table, also if the upgrade is then killed."""
+    if column.name in {known["name"] for known in sa.inspect(connection).get_columns(column.table.name)}:
+        return
+    quoted = connection.dialect.identifier_preparer.quote(column.table.name)
+    made = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+    connection.execute(sa.DDL("ALTER TABLE %(quoted)s ADD COLUMN %(made)s", context={"quoted": quoted, "made": made}))
+    if connection.dialect.supports_comments and not connection.dialect.inline_comments:
+        connection.execute(sa.schema.SetColumnComment(column))
+
+
 #: Version → what brings a database of the version before to it. New databases are made as METADATA says.
-UPGRADES: dict[int, Callable[[sa.Connection], None]] = {}
+UPGRADES: dict[int, Callable[[sa.Connection], None]] = {
+    2: lambda connection: _add(connection, INCIDENT_ROWS.c.detected_ns),
+}
 
 
 def prepare(connection: sa.Connection, name: str) -> None:

@@ -7,6 +7,7 @@ empty cell, floats float64 with NaN, text pandas Categorical with a missing cate
 from netnormal.tables.columns import Column, InputError, Schema
 from netnormal.tables.contracts import (
     ANOMALIES,
+    DOCUMENT,
     FEEDBACK,
     INCIDENTS,
     INTERVAL_LABELS,
@@ -41,6 +42,7 @@ from netnormal.tables.files import (
 
 __all__ = [
     "ANOMALIES",
+    "DOCUMENT",
     "FEATURES",
     "FEATURE_COLUMNS",
     "FEEDBACK",

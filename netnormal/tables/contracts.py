@@ -135,6 +135,24 @@ INCIDENTS = Schema(
     prose=True,
 )
 
+#: What incidents.json says of each incident beyond the columns of INCIDENTS: name → type, meaning.
+DOCUMENT = {
+    "evidence": (
+        "object",
+        "the numbers behind a named pattern: name → number or text, as `half_open`, `per_s`, `domain`",
+    ),
+    "explanation": (
+        "list",
+        "what made its anomalous rows so, strongest first, at most 5 (empty without such rows), each an object: "
+        "`feature`; `words`, what it is called; `value`, of the row it did most to; `usual_low` and `usual_high`, the "
+        "range usual for that host or service in the baseline; `unit`; `spreads`, how far outside; `window_s`, of that "
+        "row; `share`, of the forest's shortened paths, summed over all the rows (0 to 1). Where value is null, as of "
+        "novelties, `words` say all",
+    ),
+    "normal": ("text", "what would have been normal here: sentences, or empty"),
+    "community_ids": ("list", "Community IDs (version 1) of its heaviest flows, heaviest first, at most 20"),
+}
+
 SUPPRESSIONS = Schema(
     "suppressions",
     "incidents that are not told: an incident that a line describes is hidden on the terminal, in the report, in "

@@ -9,6 +9,7 @@ import streamlit as st
 from netnormal import advice
 from netnormal.dashboard import charts, export, questions, results, story
 from netnormal.dashboard import show as _show
+from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.store import Store
 from netnormal.figures import SEVERITIES
 
@@ -30,21 +31,22 @@ COLUMNS = {
 
 
 def show(data: _show.Data) -> None:
-    found, hidden = data.incidents()
-    if found is None:
+    everything, hidden = data.incidents()
+    if everything is None:
         st.header("Incidents")
         _show.empty("Nothing has been judged yet.", "python detect.py")
         return
     wanted = st.query_params.get("incident")
-    one = next((one for one in found if one.incident_id == wanted), None)
+    one = next((one for one in everything if one.incident_id == wanted), None)
     if one is not None:
-        _one(data, one, found)
+        _one(data, one, everything, hidden)
         return
+    found = [one for one in everything if one.incident_id not in hidden]
     st.header(story.headline(found))
     if wanted:
         _show.empty("The incident that this address names is not among these results.")
-    if hidden:
-        st.caption(f"{hidden:,} more hidden by suppressions.csv.")
+    if hidden and st.toggle(f"Show {len(hidden):,} more that suppressions hide", key="hidden"):
+        found = everything
     if not found:
         _show.empty("Nothing was unusual enough to be an incident.")
         return
@@ -53,18 +55,19 @@ def show(data: _show.Data) -> None:
     chosen = story.matching(found, severities, text)
     shape = st.segmented_control("Show as", ["Cards", "Table"], default="Cards", key="shape")
     st.caption(f"{len(chosen):,} of {len(found):,}")
+    marks = {**data.judged, **{name: f"hidden: {reason}" for name, reason in hidden.items()}}
     if shape == "Table":
-        _show.table(listed(chosen), "incident_table")
+        _show.table(listed(chosen, marks), "incident_table")
         return
     pages = max(-(-len(chosen) // PER_PAGE), 1)
     page = st.number_input("Page", 1, pages, key="page") if pages > 1 else 1
     for incident in chosen[(page - 1) * PER_PAGE : page * PER_PAGE]:
-        _show.card(incident, "list")
+        _show.card(incident, "list", marks.get(incident.incident_id, ""))
 
 
-def listed(chosen: list[results.Incident]) -> pd.DataFrame:
-    """Incidents as a table."""
-    return pd.DataFrame(
+def listed(chosen: list[results.Incident], marks: dict[str, str]) -> pd.DataFrame:
+    """Incidents as a table. marks: by id what a person said of it."""
+    table = pd.DataFrame(
         {
             "Severity": [one.severity for one in chosen],
             "What": [one.title for one in chosen],
@@ -74,9 +77,11 @@ def listed(chosen: list[results.Incident]) -> pd.DataFrame:
             "Id": [one.incident_id for one in chosen],
         }
     )
+    said = [marks.get(one.incident_id, "") for one in chosen]
+    return table.assign(Judged=said) if any(said) else table
 
 
-def _one(data: _show.Data, one: results.Incident, found: list[results.Incident]) -> None:
+def _one(data: _show.Data, one: results.Incident, found: list[results.Incident], hidden: dict[str, str]) -> None:
     if st.button("All incidents", key="back", icon=":material/arrow_back:"):
         _show.goto("incidents")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -92,6 +97,7 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident])
         st.text(told.then)
         _show.strong("What it usually means", "means")
         st.text(told.means)
+        verdict.buttons(data, one, hidden.get(one.incident_id))
     st.subheader("Why")
     if one.evidence:
         _show.facts([(name.replace("_", " "), value) for name, value in one.evidence], "evidence", 170)
@@ -107,7 +113,7 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident])
     _packets(data, one)
     st.subheader("In Wireshark")
     st.code(one.display_filter, language=None, wrap_lines=True)
-    _others(one, found)
+    _others(data, one, [other for other in found if other.incident_id not in hidden])
 
 
 def _packets(data: _show.Data, one: results.Incident) -> None:
@@ -163,9 +169,9 @@ def packet_table(store: Store, chosen: questions.Filter, key: str, numbers: np.n
         st.text(why)
 
 
-def _others(one: results.Incident, found: list[results.Incident]) -> None:
+def _others(data: _show.Data, one: results.Incident, found: list[results.Incident]) -> None:
     others = [other for other in found if other.source == one.source and other is not one]
     if others:
         st.subheader("What else this source did")
         for other in sorted(others, key=lambda other: other.start)[:PER_PAGE]:
-            _show.card(other, "others")
+            _show.card(other, "others", data.judged.get(other.incident_id, ""))

@@ -21,7 +21,7 @@ def show(data: _show.Data) -> None:
         return
     store = data.store
     assert store is not None
-    found = (data.incidents()[0] or []) if data.fits else []
+    found = (data.shown()[0] or []) if data.fits else []
     bindings, pairs = questions.bindings(store), questions.pairs(store, questions.Filter())
     before = changes.baseline(data.model)
     _normal(before)

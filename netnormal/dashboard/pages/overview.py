@@ -37,7 +37,7 @@ def show_health(data: _show.Data) -> None:
 
 
 def show(data: _show.Data) -> None:
-    found, hidden = data.incidents()
+    found, hidden = data.shown()
     _incidents(data, found, hidden)
     _traffic(data)
 
@@ -53,7 +53,7 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
     st.text(story.who(found))
     show_health(data)
     if hidden:
-        st.caption(f"{hidden:,} more hidden by suppressions.csv.")
+        st.caption(f"{hidden:,} more hidden by suppressions.")
     if data.store is not None and data.store.packets and not data.fits:
         _show.empty(
             "These results are of another capture than the packets below. Judge these packets with:",
@@ -68,7 +68,7 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
     with left:
         st.subheader("Worst first")
         for one in found[:WORST]:
-            _show.card(one, "overview")
+            _show.card(one, "overview", data.judged.get(one.incident_id, ""))
         if len(found) > WORST and st.button(f"All {len(found):,} incidents", key="all_incidents"):
             _show.goto("incidents")
     with right:
