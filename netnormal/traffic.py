@@ -217,7 +217,7 @@ class _Sums:
         undecoded = sum(self.undecoded.values())
         share = undecoded / self.packets if self.packets else 0.0
         lost = {name: manifest.get(name) for name in ("kernel_drops", "interface_drops")}
-        reasons, odd = [], {}
+        reasons = []
         if share > UNDECODED_SHARE:
             worst = max(self.undecoded, key=lambda reason: (self.undecoded[reason], reason))
             reasons.append(f"{share:.1%} of the packets could not be decoded to the end, most for: {worst}")
@@ -232,13 +232,14 @@ class _Sums:
             if count > bearable * (count + (manifest.get("packets") or self.packets)):
                 reasons.append(f"{words} lost {count:,} packets, which nobody has seen")
         whole = max(manifest.get("packets") or self.packets, 1)
+        odd = {name: manifest.get(name) for name in ("duplicate_packets", "oversized_packets")}
         for name, words in (
             ("duplicate_packets", "were captured twice: the capture point sees their way in two places"),
             ("oversized_packets", "are longer than the wire allows: the adapter joined them (offloading)"),
         ):
-            odd[name] = manifest.get(name)
-            if (odd[name] or 0) > ODD_SHARE * whole:
-                reasons.append(f"{odd[name] / whole:.1%} of the packets {words}")
+            odd_share = (odd[name] or 0) / whole
+            if odd_share > ODD_SHARE:
+                reasons.append(f"{odd_share:.1%} of the packets {words}")
         reasons += [str(problem) for problem in manifest.get("problems", [])]
         if not self.packets:
             reasons.append("the capture has no packets")

@@ -222,3 +222,32 @@ def test_a_bad_key_is_told_in_one_sentence(run_script, tmp_path, content):
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "head -c 32 /dev/urandom > key" in done.stderr
     assert not (tmp_path / "dataset/captured_data.csv").exists()
+
+
+def test_features_of_an_anonymised_capture_are_those_of_the_original_but_for_dns(run_script, tmp_path, sample):
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "key").chmod(0o600)
+    capture = ("capture.py", "--read", sample / "mixed.pcap.gz", "--count", 30_000)
+    for name, more in (("real", ()), ("made", ("--anonymize", "key"))):
+        assert run_script(*capture, "--output", f"{name}.csv", *more).returncode == 0
+        assert (
+            run_script("extract_features.py", "--input", f"{name}.csv", "--output", f"{name}-features.csv").returncode
+            == 0
+        )
+    real, made = (tables.read(tmp_path / f"{name}.csv", tables.PACKETS) for name in ("real", "made"))
+    pseudonyms = {}
+    for name in ("src_ip", "dst_ip", "src_mac", "dst_mac"):
+        pseudonyms |= dict(zip(real[name].astype(str), made[name].astype(str), strict=True))
+    real, made = (tables.read(tmp_path / f"{name}-features.csv", tables.FEATURES) for name in ("real", "made"))
+    for name in ("source", "destination"):
+        real[name] = real[name].astype(str).map(pseudonyms)
+        made[name] = made[name].astype(str)
+    key = ["window_s", "window_start", "source", "destination", "service"]
+    real, made = (table.sort_values(key).reset_index(drop=True).astype({"service": str}) for table in (real, made))
+    named = real["service"].isin(["UDP/53", "UDP/5353", "UDP/5355"]) & real["conversation_dns_queries_count"].notna()
+    assert 0 < named.sum() < len(real)
+    of_dns = {name for name in real if name.startswith("conversation_dns_")}
+    of_dns |= {"conversation_unanswered_count", "conversation_unasked_count"}
+    for name in real:
+        rows = ~named if name in of_dns else slice(None)
+        assert real[name][rows].astype(str).tolist() == made[name][rows].astype(str).tolist(), name
