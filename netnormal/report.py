@@ -209,6 +209,8 @@ def facts(summary: Mapping[str, Any]) -> Facts:
         ),
         ("In windows of", lengths or "no length: named patterns only"),
     ]
+    new = [f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()]
+    looked_at += [("New, but no incident", f"{', '.join(new)} (notices.csv)")] if new else []
     doubts = [str(reason) for reason in health["reasons"]]
     if found["window_lengths_without_model_s"]:
         left_out = ", ".join(f"{length} s" for length in found["window_lengths_without_model_s"])

@@ -179,6 +179,7 @@ def summary(**health: object) -> dict[str, Any]:
             "anomalous_packets": 60_189,
             "anomalous_packets_ratio": 0.2,
             "window_lengths_s": [10, 60],
+            "notices": {},
             "window_lengths_without_model_s": [],
         },
         "model": {

@@ -85,6 +85,7 @@ def write_results(
                 "anomalous_packets": int(odd.sum()),
                 "anomalous_packets_ratio": 0.14,
                 "window_lengths_s": [10],
+                "notices": {},
                 "window_lengths_without_model_s": [60],
             },
             "model": {"baseline_start": tables.iso(0), "baseline_end": tables.iso(START), "promise": ""},

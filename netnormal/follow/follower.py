@@ -151,6 +151,7 @@ class Follower:
         if now - self._last_written >= 1:
             self._last_written = now
             self.files.write_incidents()
+            self.files.write_notices(self.detection.notices)
         if self.detection.windower.firm and now - self._last_saved >= max(
             self.settings.bookmark_s, 20 * self._save_cost
         ):
@@ -175,16 +176,17 @@ class Follower:
         if over:
             if not self.detection.windower.firm:  # what was taken for over is cut by the end of sight, as in batch
                 self._resume(self.files.bookmark())
+            start = self._start()
+            while (rows := self.tail.read()) is not None:
+                self._take(self.detection.push(rows, start))
                 start = self._start()
-                while (rows := self.tail.read()) is not None:
-                    self._take(self.detection.push(rows, start))
-                    start = self._start()
             if self.detection.windower.packets:
                 self._save()
                 self._take(self.detection.flush())
         elif self.detection.windower.firm:
             self._save()
         self.files.write_incidents()
+        self.files.write_notices(self.detection.notices)
         self.files.close()
 
     @property
