@@ -243,7 +243,7 @@ def test_features_of_an_anonymised_capture_are_those_of_the_original_but_for_dns
         real[name] = real[name].astype(str).map(pseudonyms)
         made[name] = made[name].astype(str)
     key = ["window_s", "window_start", "source", "destination", "service"]
-    real, made = (table.sort_values(key).reset_index(drop=True).astype({"service": str}) for table in (real, made))
+    real, made = (table.astype({"service": str}).sort_values(key).reset_index(drop=True) for table in (real, made))
     named = real["service"].isin(["UDP/53", "UDP/5353", "UDP/5355"]) & real["conversation_dns_queries_count"].notna()
     assert 0 < named.sum() < len(real)
     of_dns = {name for name in real if name.startswith("conversation_dns_")}
