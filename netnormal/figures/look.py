@@ -19,7 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 SEVERITIES = ("critical", "high", "medium", "low")
 MAX_PROTOCOLS = 5  # told apart by colour; the rest is "other"
@@ -221,7 +221,10 @@ def log_ticks(axis: Any, low: float, high: float) -> None:
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    inside = [tick for tick in ticks if low <= tick <= high]
+    if len(inside) < 2:  # all in less than a decade: round numbers, evenly spread
+        inside = [tick for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(inside))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
