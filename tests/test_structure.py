@@ -81,7 +81,7 @@ MAY_IMPORT = {
         "tables",
         "words",
     },
-    "sinks": {"advice", "plain", "settings", "suppressions", "tables"},
+    "sinks": {"advice", "plain", "settings", "stage", "suppressions", "tables"},
     "suppressions": {"plain", "tables"},
     "feedback": {"plain", "tables"},
     "traffic": {"flows", "kernels", "tables"},

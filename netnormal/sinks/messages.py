@@ -28,7 +28,7 @@ class Message:
 
     def line(self) -> str:
         """All in one line, as logs want it."""
-        return f"{self.severity}: {self.subject}"
+        return f"{self.severity}: {self.subject}" if self.severity else self.subject
 
     def title(self) -> str:
         return f"[netnormal] {self.line()}"
@@ -102,7 +102,7 @@ def of_rate(share: float, packets: int, seconds: float, threshold: float) -> Mes
 
 
 def test() -> Message:
-    return Message("low", "this is a test", "If you can read this, alerts reach you here.\n")
+    return Message("", "this is a test", "If you can read this, alerts reach you here.\n")
 
 
 def _rows(rows: Sequence[tuple[str, object]]) -> str:
