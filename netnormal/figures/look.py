@@ -143,6 +143,12 @@ def picture(look: Look, height: float) -> Iterator[Picture]:
         yield Picture(look, height)
 
 
+def label(text: object, longest: int) -> str:
+    """A name from the network, fit for a picture: letters the font has, one line, not too long."""
+    shown = "".join(c if c.isprintable() and ord(c) < 0x250 else "?" for c in str(text))
+    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-(longest - longest // 2 - 1) :]}"
+
+
 def time_axis(axes: Axes, times: pd.Series, bin_s: float, margin: float = 0.0) -> None:
     """A time axis from the first of `times` to `bin_s` after the last, labelled in UTC with its date."""
     if not len(times):

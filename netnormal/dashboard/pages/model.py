@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from netnormal import words
+from netnormal import quantities
 from netnormal.dashboard import charts, results
 from netnormal.dashboard import show as _show
 
@@ -22,7 +22,7 @@ def show(data: _show.Data) -> None:
     _show.facts(
         [
             ("Learnt from", f"{_moment(base.get('start'))} to {_moment(base.get('end'))} UTC"),
-            ("That is", words.span(results.number(base.get("span_s"), 0.0))),
+            ("That is", quantities.span(results.number(base.get("span_s"), 0.0))),
             ("Budget", f"{results.plain(results.at(card, 'settings', 'alert_budget_per_day'))} false incidents a day"),
             ("Promise", results.plain(card.get("promise") or "")),
             ("Features", f"{len(card.get('features') or [])} of a conversation, its source and its destination"),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from netnormal.dashboard import charts, questions, results, story
 from netnormal.dashboard import show as _show
-from netnormal.figures.words import size
+from netnormal.quantities import size
 
 WORST = 5
 MOST_CULPRITS = 5
