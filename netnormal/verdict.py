@@ -57,10 +57,18 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
         if len(incidents) > MOST_SHOWN:
             console.print(f"… and {len(incidents) - MOST_SHOWN:,} more")
         console.print("(times are UTC)", style="dim")
-    for line in also:
+    for line in (*also, *noticed(found)):
         console.print(Text(f"{line[:1].upper()}{line[1:]}.", "dim"))
     health = summary.get("health")
     if health and health["status"] != "ok":
         console.print()
         console.print(Text(f"Health: {health['status']}: {'; '.join(health['reasons'])}", "yellow"))
     console.print()
+
+
+def noticed(found: dict[str, Any]) -> list[str]:
+    """What the summary's section `detection` says of notices, in a sentence without a full stop; none without any."""
+    counts = [
+        f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()
+    ]
+    return [f"no incidents, but new: {', '.join(counts)}: see notices.csv"] if counts else []

@@ -156,6 +156,21 @@ def title(
     return words
 
 
+def notice(pattern: str, source: str, new: Sequence[str], evidence: Evidence) -> str:
+    """What is new about a host, in one sentence without a full stop."""
+    if pattern == "new_device":
+        return f"{source} is new on the link"
+    if pattern == "new_service":
+        return f"{source} answers by {_listed(new, 3)}, which it did not before"
+    if pattern == "first_contact":
+        return f"{source} talked with {_listed(new, 3)} for the first time"
+    words = f"{source} called {_listed(new, 3)} {int(evidence['calls']):,} times, about every "
+    words += (
+        f"{span(float(evidence['gap_s']))}, for {span(float(evidence['calling_s']))}: too short to say whether it is"
+    )
+    return f"{words} a beacon"
+
+
 #: pattern → what hosts do that have nothing of the kind; of others the baseline alone says what is normal
 NORMAL = {
     "port_scan": "a host asks another for few services, and most of them answer",

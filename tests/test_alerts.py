@@ -116,6 +116,24 @@ def test_the_same_source_and_pattern_is_told_again_after_the_interval_only():
     assert desk.channel.subjects[3:] == ["1 incident (1 high)"]
 
 
+def test_what_waited_and_is_told_at_once_after_all_is_in_no_digest():
+    desk = Desk(alert_interval_s=900, digest_s=3600)
+    desk.tell(document(1), document(2, source="10.0.0.1"))
+    desk.passes(900)
+    desk.tell(document(2, source="10.0.0.1", packets=13))
+    desk.passes(3600)
+    desk.sink.close()
+    assert len(desk.channel.messages) == 2
+
+
+@pytest.mark.parametrize(("packets", "wall"), [(-86_400, 1), (1, -86_400)])
+def test_a_clock_that_was_set_back_silences_nothing(packets, wall):
+    desk = Desk(per_hour=1)
+    desk.tell(document(1))
+    desk.passes(packets, wall=wall)
+    assert len(desk.tell(document(2, source="10.0.0.1"))) == 2
+
+
 def test_in_an_hour_no_more_than_the_ceiling_and_the_rest_in_the_digest():
     desk = Desk(per_hour=5, digest_s=1800)
     desk.tell(*(document(number) for number in range(1, 9)))
