@@ -135,6 +135,24 @@ INCIDENTS = Schema(
     prose=True,
 )
 
+NOTICES = Schema(
+    "notices",
+    "what is new and no incident, one row per host and kind; counted by no figure",
+    "python detect.py",
+    (
+        Column("start", "time", "first packet of it"),
+        Column("end", "time", "last packet of it"),
+        Column("pattern", "text", "new_device, new_service, first_contact or short_beacon"),
+        Column("title", "text", "what is new, in one sentence"),
+        Column("technique", "text", "MITRE ATT&CK technique of attacks that begin so"),
+        Column("severity", "text", "info"),
+        Column("source", "text", "the host that it is about"),
+        Column("what", "text", "what is new, separated by blanks: services or hosts; at most 20"),
+        Column("count", "int", "how many of these; at most 1,000 are counted", low=0),
+    ),
+    prose=True,
+)
+
 #: What incidents.json says of each incident beyond the columns of INCIDENTS: name → type, meaning.
 DOCUMENT = {
     "evidence": (
@@ -223,6 +241,7 @@ SCHEMAS = (
     ANOMALIES,
     LABELLED_PACKETS,
     INCIDENTS,
+    NOTICES,
     SUPPRESSIONS,
     FEEDBACK,
     PACKET_LABELS,
