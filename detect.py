@@ -63,8 +63,18 @@ def main(args: argparse.Namespace) -> str:
     if args.feedback:
         return feedback.given(args.feedback, args.output, args.reason)
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
-    with stage.workers(args), sinks.closing(sinks.opened(args, args.settings, rules)) as outlets:
+    with (
+        stage.workers(args),
+        sinks.closing([*sinks.opened(args, args.settings, rules), *_kept(args, rules)]) as outlets,
+    ):
         return (following if args.follow else batch)(args, rules, outlets)
+
+
+def _kept(args: argparse.Namespace, rules: suppressions.Suppressions) -> list[sinks.Sink]:
+    """What keeps evidence as incidents come; a batch run has all of them first."""
+    settings, folder = args.settings.detect.evidence, Path(args.output, "evidence")
+    wanted = args.evidence and args.follow
+    return [evidence.LiveEvidence(folder, Path(args.capture), settings, rules)] if wanted else []
 
 
 def following(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: Sequence[sinks.Sink]) -> str:

@@ -216,8 +216,9 @@ class Detection:
         return self._labels.scores
 
     def _judge_all(self, windows: list[features.Window]) -> Judged:
-        stored = self._stored if self._stored is not None else rows_by_window([features.features_of(windows)])
-        judged = Judged([], [], [])
+        judged, stored = Judged([], [], []), self._stored
+        if stored is None:
+            stored = rows_by_window([features.features_of(windows)] if windows else [])
         for window in windows:
             judged.scores.append(self._judge(window, next(stored, None)))
             judged.anomalies += self._anomalies_decided()

@@ -171,6 +171,22 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
     return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, _CURVE_POINTS).round().astype(int))]
 
 
+def score_timeline(score: np.ndarray, time: np.ndarray, known: Truth) -> tuple[pd.DataFrame, float]:
+    """The highest score of benign and of attack packets over time, and the width of a bin [s].
+
+    score : float[n]; time : int64[n], ns. Returns time (start of a bin), benign, attack (NaN: no such packets in it),
+    at most 400 bins; those without packets are left out.
+    """
+    first = int(time.min())
+    width = max((int(time.max()) - first) // _CURVE_POINTS + 1, _SECOND)
+    bins = (time - first) // width
+    table = pd.DataFrame({"time": first + width * np.unique(bins)})
+    for name, mine in (("benign", known.benign), ("attack", known.attack >= 0)):
+        highest = pd.Series(score[mine]).groupby(bins[mine]).max()
+        table[name] = highest.reindex(np.unique(bins)).to_numpy(np.float64)
+    return table, width / _SECOND
+
+
 # ---------------------------------------------------------------- alerts
 
 
@@ -230,10 +246,10 @@ def attack_events(
     pattern. by_forest: a row between two of the attack's hosts, in a window that overlaps it, is anomalous; such a row
     is part of an incident, but perhaps of one with a pattern's name. named: an incident overlaps it in time
     and names one of its hosts as source or destination; more lenient, as two attacks by one host at one time are then
-    both named. time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is
-    the end of the first window that has an anomalous row of a found incident between two of the attack's hosts. For an
-    incident without such a row (a pattern alone found it) it is the end of the shortest window that holds the last
-    packet of both, incident and attack. Empty if not found.
+    both named. time_to_detect_s: from the attack's first packet to the moment the first of these incidents was told
+    (`detected`). An incident that was told before the attack began counts from when it could show the attack: the end
+    of the first window with an anomalous row of it between two of the attack's hosts, or without such a row of the
+    shortest window that holds the last packet of both, incident and attack. Empty if not found.
     """
     window_end = anomalies["window_start"].to_numpy() + anomalies["window_s"].to_numpy() * _SECOND
     time, shortest = packets["time"].to_numpy(), shortest_window_s * _SECOND
@@ -251,7 +267,9 @@ def attack_events(
         for one in found.itertuples():
             ends = window_end[rows_of_it & (anomalies["incident_id"] == one.incident_id).to_numpy()]
             last = min(int(one.end), end)  # type: ignore[arg-type]
-            verdicts.append(int(ends.min()) if len(ends) else last // shortest * shortest + shortest)
+            shown = int(ends.min()) if len(ends) else last // shortest * shortest + shortest
+            # An incident that was told before the attack began is found by it later: when a window shows it.
+            verdicts.append(int(one.detected) if one.detected >= start else shown)  # type: ignore[arg-type, operator]
         rows.append(
             {
                 "attack": name,

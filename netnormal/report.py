@@ -6,7 +6,6 @@ All text goes through Jinja2 with escaping on: what came from the network (names
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,15 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from netnormal import __version__
+from netnormal import __version__, explanation, words
 from netnormal.figures import SEVERITIES
 from netnormal.figures.words import size
+from netnormal.patterns import KINDS
 from netnormal.tables import nanoseconds
 
 IN_SUMMARY = 7  # incidents named on the first page
 IN_DETAIL = 40  # incidents with their reasons
-IN_REASONS = 10  # reasons of an incident
+IN_IDS = 3  # Community IDs of an incident
 IN_BRIEF = 200  # incidents with a line each; the rest is in incidents.csv
 
 #: Of each picture its name (also its file's), what it shows, and how to read it: first those of what was found.
@@ -58,6 +58,7 @@ SEEN = {
 def page(
     pictures: Mapping[str, Mapping[str, bytes]],
     incidents: pd.DataFrame,
+    details: Mapping[str, Mapping[str, Any]],
     *,
     subject: str,
     about: Facts,
@@ -67,11 +68,13 @@ def page(
 
     pictures   : by names of FOUND and SEEN, PNGs by names of figures.LOOKS; others are left out.
     incidents  : tables.INCIDENTS, worst first.
+    details    : by the id of each incident its document, see `documents`.
     subject    : one line that says which traffic this is about.
     about      : see `facts`.
     hidden     : sentences about incidents that are suppressed, see `suppressions`.
     """
-    rows = [_incident(row) for row in incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)]
+    shown = incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)
+    rows = [_incident(row, details[str(row.incident_id)]) for row in shown]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -104,8 +107,8 @@ def headline(incidents: pd.DataFrame) -> str:
     return f"{len(incidents):,} incident{'s' if len(incidents) > 1 else ''}: {', '.join(parts)}"
 
 
-def _incident(row: Any) -> dict[str, Any]:
-    """What the template shows of a row of tables.INCIDENTS."""
+def _incident(row: Any, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of a row of tables.INCIDENTS and its document."""
     moment = _clock(row.start)
     lasting = _lasting((row.end - row.start) / 1e9)
     known = [
@@ -119,6 +122,7 @@ def _incident(row: Any) -> dict[str, Any]:
             "Kind",
             f"{str(row.pattern).replace('_', ' ')}" + (f", ATT&CK {row.technique}" if _has(row.technique) else ""),
         ),
+        ("Community ID", _listed(" ".join(document["community_ids"]), IN_IDS)),
     ]
     return {
         "anchor": row.incident_id,
@@ -126,7 +130,9 @@ def _incident(row: Any) -> dict[str, Any]:
         "title": row.title,
         "when": f"{moment} UTC",
         "facts": [(name, value) for name, value in known if _has(value)],
-        "reasons": _reasons(row.reasons),
+        "evidence": words.evidence(document["evidence"]) if str(row.pattern) in KINDS else "",
+        "features": [_feature(one) for one in document["explanation"]],
+        "normal": document["normal"],
         "display_filter": row.display_filter if _has(row.display_filter) else "",
     }
 
@@ -137,20 +143,15 @@ def _embedded(words: tuple[str, str], looks: Mapping[str, bytes]) -> dict[str, s
     return {"title": words[0], "caption": words[1], **data}
 
 
-def _reasons(text: object) -> list[str]:
-    """The parts of `text` between semicolons outside brackets, at most IN_REASONS of them.
-
-    A feature is said once, with the first value it has: windows of several lengths tell of the same thing.
-    """
-    parts = re.split(r";\s(?![^()]*\))", text) if isinstance(text, str) else []
-    said: dict[str, str] = {}
-    for part in parts:
-        words = part.strip().removeprefix("unusual: ")
-        feature = re.match(r"[^\d(]*", words).group()  # type: ignore[union-attr]
-        said.setdefault(feature or words, words)
-    kept = [words for words in said.values() if words]
-    more = len(kept) - IN_REASONS
-    return kept[:IN_REASONS] + ([f"and {more} more in incidents.csv"] if more > 0 else [])
+def _feature(entry: Mapping[str, Any]) -> dict[str, str]:
+    """A feature that made an incident unusual, as cells of a table."""
+    ranged = entry["value"] is not None
+    return {
+        "words": entry["words"],
+        "value": explanation.amount(entry) if ranged else "",
+        "usual": f"{explanation.usual(entry)} in {entry['window_s']:g} s" if ranged else "",
+        "share": f"{entry['share']:.0%}",
+    }
 
 
 def _has(value: object) -> bool:

@@ -63,6 +63,7 @@ class TrainModel:
     calibration_share: float
     calibration_folds: int
     tail_share: float
+    stray_probability: float
     heavier_tail_ratio: float
     alert_budget_per_day: float
 
@@ -81,6 +82,7 @@ class TrainModel:
         _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
         _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
         _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(0 <= self.stray_probability < 1, "stray_probability", self.stray_probability, "from 0 (off) to under 1")
         _check(self.heavier_tail_ratio >= 1, "heavier_tail_ratio", self.heavier_tail_ratio, "1 or more")
         _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")
 
@@ -171,11 +173,15 @@ class Incidents:
 @dataclass(frozen=True)
 class Evidence:
     packets: int
+    context_s: float
+    context_packets: int
     incidents: int
 
     def __post_init__(self) -> None:
         _check(1 <= self.packets <= 10_000_000, "packets", self.packets, "from 1 to 10000000")
-        _check(1 <= self.incidents <= 500, "incidents", self.incidents, "from 1 to 500")
+        _check(0 <= self.context_s <= 3600, "context_s", self.context_s, "from 0 to 3600")
+        _check(1 <= self.context_packets <= 10_000_000, "context_packets", self.context_packets, "from 1 to 10000000")
+        _check(1 <= self.incidents <= 400, "incidents", self.incidents, "from 1 to 400")
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class Browser:
 
     def type(self, name: str, words: str) -> None:
         """Fill the text field with this name, and press Enter."""
+        until(lambda: self.all(f"input[aria-label='{name}']"), f"no text field is named {name!r}", 30)
         (field,) = self.all(f"input[aria-label='{name}']")
         field.send_keys(f"{words}\n")
         until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", 10)

@@ -114,12 +114,12 @@ def remember(monkeypatch) -> None:
         return of_packets(window.packets) + repr((window.window_s, window.start, window.since, window.until)).encode()
 
     def of_rows(_, rows):
-        return rows.to_csv()
+        return b"".join(
+            rows[name].to_numpy().tobytes() for name in ("window_s", "window_start", "first_packet", "bytes")
+        )
 
     one = kept(features.window_features, of_window)
-    monkeypatch.setattr(
-        features, "features_of", lambda windows: tables.concat([tables.empty(tables.FEATURES), *map(one, windows)])
-    )
+    monkeypatch.setattr(features, "features_of", lambda windows: tables.concat(map(one, windows)))
     monkeypatch.setattr(flows, "flows", kept(flows.flows, of_packets))
     monkeypatch.setattr(
         patterns, "find", kept(patterns.find, lambda packets, *more: of_packets(packets) + repr(more[3:]).encode())
@@ -177,9 +177,12 @@ class Growing:
             LiveFiles(self.live, 2000),
             lambda: detection.Detection(learnt(), QUICK, live=True),
             replace(QUICK.detect.follow, **changed),
-            tell=lambda document, again: self.told.append((document["incident_id"], again)),
+            tell=self.tell,
             clock=self.clock,
         )
+
+    def tell(self, document: dict, again: bool) -> None:
+        self.told.append((document["incident_id"], again))
 
     @staticmethod
     def die(follower: Follower) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,12 +50,10 @@ def document(**more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def capture(tmp_path_factory: pytest.TempPathFactory, sample: Path, run_in: Any) -> Path:
+def capture(tmp_path_factory: pytest.TempPathFactory, chain: Path, sample: Path, run_in: Any) -> Path:
     """A folder with the judged sample: packets and results of dataset/sample/mixed.pcap.gz."""
     folder = tmp_path_factory.mktemp("dashboard")
-    run_in(folder, "capture.py", "--read", sample / "baseline.pcap.gz", "-q")
-    run_in(folder, "extract_features.py", "-q")
-    run_in(folder, "train_model.py", "-q")
+    shutil.copytree(chain / "models", folder / "models")
     run_in(folder, "capture.py", "--read", sample / "mixed.pcap.gz", "-q")
     run_in(folder, "detect.py", "--input", "dataset/captured_data.csv", "-q")
     return folder
@@ -326,6 +325,47 @@ def test_what_a_reader_can_hide_is_what_the_rule_says_and_nothing_more(tmp_path:
         rules = suppressions.read(tmp_path / f"{number}.csv")
         assert rules.reason(one.document) == "x"
         assert rules.reason(document(source="10.0.0.1", pattern="udp_flood")) is None
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_while_a_capture_is_followed_incidents_come_by_themselves_and_the_reader_keeps_the_place(
+    served: Served, capture: Path, tmp_path: Path
+) -> None:
+    lines = (capture / "dataset" / "captured_data.csv").read_bytes().splitlines(keepends=True)
+    minute = [
+        next(i for i, line in enumerate(lines) if start in line) for start in (b"04:12:20", b"04:12:50", b"04:14:05")
+    ]
+    shutil.copytree(capture / "models", tmp_path / "models")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    table = tmp_path / "dataset" / "captured_data.csv"
+    table.parent.mkdir()
+    table.write_bytes(b"".join(lines[: minute[0]]))
+    follower = subprocess.Popen(
+        [sys.executable, ROOT / "detect.py", "--follow", "-q"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    dashboard = None
+    try:
+        dashboard = browser.Dashboard(tmp_path, tmp_path / "log", "--cache", tmp_path / "cache")
+        browser.until((tmp_path / "results" / "live" / "status.json").exists, "it does not follow", 60)
+        served.open(dashboard.url, "No incidents")
+        with table.open("ab", buffering=0) as file:
+            file.write(b"".join(lines[minute[0] : minute[1]]))
+            served.wait("flooded 192.168.37.46 with 11,043 pings")
+            served.wait("no capture is writing")  # nobody is: the health line says so
+            served.click("Incidents", "a")
+            served.type("Search", "192.168.37.80")
+            served.wait("1 of ")
+            file.write(b"".join(lines[minute[1] : minute[2]]))
+            served.wait("scanned 1,000 TCP ports of 192.168.37.178")
+        assert served.all("input[aria-label='Search']")[0].get_attribute("value") == "192.168.37.80"
+        served.click("Open")
+        served.wait("In Wireshark")
+        assert served.all("[data-testid='stException']") == []
+    finally:
+        follower.terminate()
+        follower.wait(30)
+        if dashboard is not None:
+            dashboard.close()
 
 
 @pytest.mark.xdist_group("dashboard")

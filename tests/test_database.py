@@ -141,6 +141,20 @@ def test_old_rows_go_by_packet_time_and_a_packet_of_the_future_takes_none_along(
     assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 200
     stored(url, recorded(new, sinks.Capture("new")), keep_days=5)
     assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 100
+    later = packets.iloc[:50_000:5].assign(time=new["time"].iloc[0] + np.arange(6_000) * day // 1000)
+    stored(url, recorded(later, sinks.Capture("later")), keep_days=1)  # also what was new when the run began
+    assert rows(url, "SELECT COUNT(*) FROM packets")[0][0] == 1001
+
+
+def test_days_that_are_none_are_refused_in_words(run_script):
+    done = run_script("capture.py", "--read", "x.pcap", "--keep-days", "0")
+    assert done.returncode == 2
+    assert "argument --keep-days: '0' is not a number of days above 0" in done.stderr
+
+
+def test_an_incident_that_an_earlier_run_left_is_stored_after_a_restart(url):
+    stored(url, lambda base: base.resumed([INCIDENT]), lambda base: base.incidents([INCIDENT | {"packets": 24}]))
+    assert rows(url, "SELECT packets FROM incidents") == [(24,)]
 
 
 def make_version_1(url):

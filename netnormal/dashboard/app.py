@@ -22,6 +22,7 @@ PAGES = {  # no icons: a page's is also the browser's, and that would be fetched
     "network": ("Network", network),
     "model": ("Model", model),
 }
+SOURCES = {"newest": "the newest", "live": "live: detect.py --follow", "whole": "the last whole run of detect.py"}
 POLL_S = 2.0
 POLL_READING_S = 0.5
 PATIENCE_S = 1.0  # how long a page waits for packets before it shows what is there
@@ -65,9 +66,9 @@ def _chosen(args: Any) -> show.Data:
         capture = known[st.selectbox("Packets", list(known), key="capture")]
         folder = output
         if (following / "status.json").exists():
+            kind = st.radio("Results", list(SOURCES), key="results", format_func=SOURCES.__getitem__)
             newer = results.signature(following / "status.json") >= results.signature(output / "incidents.json")
-            kind = st.radio("Results", ["live", "whole capture"], index=0 if newer else 1, key="results")
-            folder = following if kind == "live" else output
+            folder = following if kind == "live" or (kind == "newest" and newer) else output
         refresh = st.toggle("Refresh by itself", value=True, key="refresh", help="Looks for new data every 2 seconds.")
         st.caption("Times are UTC, as in the packets.")
     store, why = _stored(capture, args.cache)

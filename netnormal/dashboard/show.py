@@ -70,7 +70,8 @@ class Data:
 
     @property
     def health(self) -> dict[str, Any]:
-        found = results.at(self.summary, "health", otherwise=results.at(self.status, "health", otherwise={}))
+        """What detect.py said of the capture, see `traffic`; while following it says less, in status.json."""
+        found = results.at(self.summary, "health", otherwise={})
         return found if isinstance(found, dict) else {}
 
     def span(self, found: Sequence[Incident]) -> tuple[int, int]:
@@ -85,8 +86,11 @@ class Data:
         """Whether the results are of the packets shown; a live folder has no summary, and follows the capture."""
         if self.store is None or not self.store.packets:
             return False
+        if self.live:
+            named = Path(str(self.status.get("capture", "")))
+            return self.store.capture.resolve() in (named.resolve(), (self.folder.parent.parent / named).resolve())
         start = self.summary.get("start")
-        return self.live or (
+        return (
             start is not None
             and tables.nanoseconds(start) == self.store.start
             and (self.reading or self.summary.get("packets") == self.store.packets)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from netnormal import words
 from netnormal.dashboard.results import Incident, Reason
 from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
+from netnormal.plain import plain
+from netnormal.tables import nanoseconds
 
 UNNAMED = "unusual_behaviour"
 
@@ -61,6 +64,28 @@ def culprits(incidents: Iterable[Incident]) -> list[Culprit]:
             )
         )
     return sorted(made, key=lambda one: (SEVERITIES.index(one.worst), -one.incidents, one.source))
+
+
+SILENT_S = 60  # a live status this old is that of a process that is gone, or hangs
+
+
+def liveness(status: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
+    """Is all well with what follows a capture, its state in two words, and in a sentence; now: seconds of the epoch."""
+    if not status:
+        return False, "no status", "detect.py --follow has not said how it fares"
+    reasons = [plain(reason) for reason in status.get("reasons") or []]
+    try:
+        age = now - nanoseconds(str(status["written"])) / 1e9
+        latest = f"latest packet {clock(nanoseconds(str(status['packet_time'])))} UTC"
+    except (KeyError, ValueError):
+        age, latest = 0.0, "no packet yet"
+    if status.get("state") != "following":
+        return False, "not live", f"detect.py --follow has ended; {latest}"
+    if age > SILENT_S:
+        return False, "not live", f"nothing was heard of detect.py --follow for {words.span(age)}; {latest}"
+    if reasons:
+        return False, "live, with gaps", "; ".join([*reasons, latest])
+    return True, "live", f"{latest}, {plain(status.get('lag_s'))} s behind"
 
 
 def who(incidents: Sequence[Incident]) -> str:

@@ -176,10 +176,10 @@ class Follower:
         if over:
             if not self.detection.windower.firm:  # what was taken for over is cut by the end of sight, as in batch
                 self._resume(self.files.bookmark())
+            start = self._start()
+            while (rows := self.tail.read()) is not None:
+                self._take(self.detection.push(rows, start))
                 start = self._start()
-                while (rows := self.tail.read()) is not None:
-                    self._take(self.detection.push(rows, start))
-                    start = self._start()
             if self.detection.windower.packets:
                 self._save()
                 self._take(self.detection.flush())

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from netnormal import stage
 from netnormal.settings import Settings
 from netnormal.sinks import alerts
 from netnormal.sinks.address import url_of
@@ -103,14 +104,12 @@ def options(parser: Any) -> None:
         metavar="URL",
         help="also store into this database; without a URL NETNORMAL_DATABASE, else results/packet_logs.db",
     )
-    group.add_argument("--keep-days", type=_days, metavar="N", help="delete what is older there, by packet time")
-
-
-def _days(text: str) -> float:
-    days = float(text)  # what is no number argparse tells
-    if not 0 < days < 100_000:
-        raise ValueError(text)
-    return days
+    group.add_argument(
+        "--keep-days",
+        type=stage.number(0, float, "number of days above 0"),
+        metavar="N",
+        help="delete what is older there, by packet time",
+    )
 
 
 @contextmanager

@@ -89,15 +89,17 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident],
         st.text(f"{one.kind} · {one.incident_id}")
     _show.large(one.title, "incident")
     left, right = st.columns([3, 2], gap="medium")
-    with left, st.container(border=True):
-        _show.facts(story.facts(one), "incident")
+    with left:
+        with st.container(border=True):
+            _show.facts(story.facts(one), "incident")
+        with st.container(border=True):
+            verdict.buttons(data, one, hidden.get(one.incident_id))
     with right, st.container(border=True):
         told = advice.of(one.pattern)
         _show.strong("What to look at next", "next")
         st.text(told.then)
         _show.strong("What it usually means", "means")
         st.text(told.means)
-        verdict.buttons(data, one, hidden.get(one.incident_id))
     st.subheader("Why")
     if one.evidence:
         _show.facts([(name.replace("_", " "), value) for name, value in one.evidence], "evidence", 170)

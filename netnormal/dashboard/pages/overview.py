@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import streamlit as st
 
@@ -14,26 +16,27 @@ MOST_CULPRITS = 5
 LANES = 10  # of the picture of when it happened
 SECOND = 10**9
 #: periods that a reader can look back, in s
-PERIODS = {"10 min": 600, "1 h": 3600, "1 day": 86_400, "1 week": 604_800}
-ALL = "all of it"
+PERIODS = {"10 minutes": 600, "hour": 3600, "day": 86_400, "week": 604_800}
+LIVE_PERIOD = "hour"
+ALL = "whole time"
 
 
 def show_health(data: _show.Data) -> None:
-    """One line on whether the figures can be trusted."""
-    health = data.health
-    if not health:
+    """One line on whether the figures can be trusted; while following also whether they still come."""
+    if data.live:
+        sound, name, words = story.liveness(data.status, time.time())
+    elif data.health:
+        sound = data.health.get("status") == "ok"
+        name = "capture sound" if sound else "capture has gaps"
+        lost = data.health.get("kernel_drops")
+        reasons = [results.plain(word) for word in data.health.get("reasons") or []]
+        words = "; ".join([*reasons, "nobody counted lost packets" if lost is None else f"{lost:,} packets lost"])
+    else:
         return
-    reasons = [results.plain(word) for word in health.get("reasons") or []]
-    lost = health.get("kernel_drops")
-    words = "nobody counted lost packets" if lost is None else f"{lost:,} packets lost"
-    sound = health.get("status") == "ok"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(
-            "capture sound" if sound else "capture has gaps",
-            icon=":material/check:" if sound else ":material/warning:",
-            color="green" if sound else "orange",
-        )
-        st.text("; ".join([*reasons, words]), width="stretch")
+        icon = ":material/check:" if sound else ":material/warning:"
+        st.badge(name, icon=icon, color="green" if sound else "orange")
+        st.text(words, width="stretch")
 
 
 def show(data: _show.Data) -> None:
@@ -48,7 +51,7 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
         _show.empty("Nothing has been judged yet. Train a model on traffic you trust, then:", "python detect.py")
         return
     span = data.span(found)
-    found, period = _of_period(found, span)
+    found, period = _of_period(found, span, data.live)
     st.header(story.headline(found) + (f" in the last {period}" if period else ""))
     st.text(story.who(found))
     show_health(data)
@@ -80,12 +83,13 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
             st.caption(f"and {len(culprits) - MOST_CULPRITS:,} more sources")
 
 
-def _of_period(found: list[results.Incident], span: tuple[int, int]) -> tuple[list[results.Incident], str]:
-    """The incidents of the last period, if the reader chose one."""
+def _of_period(found: list[results.Incident], span: tuple[int, int], live: bool) -> tuple[list[results.Incident], str]:
+    """The incidents of the last period, if the reader chose one; what is live begins with the last hour."""
     shorter = [name for name, seconds in PERIODS.items() if seconds * SECOND < span[1] - span[0]]
     if not shorter:
         return found, ""
-    chosen = st.segmented_control("Look back", [*shorter, ALL], default=ALL, key="period") or ALL
+    usual = LIVE_PERIOD if live and LIVE_PERIOD in shorter else ALL
+    chosen = st.segmented_control("Incidents of the last", [*shorter, ALL], default=usual, key="period") or ALL
     if chosen == ALL:
         return found, ""
     return [one for one in found if one.end >= span[1] - PERIODS[chosen] * SECOND], chosen
@@ -123,7 +127,7 @@ def _traffic(data: _show.Data) -> None:
     tiles.metric("Mbit/s", f"{sums['bytes'] * 8e-6 / seconds:,.3g}", width="content")
     if (made := data.verdicts()) is not None and not data.reading:
         tiles.metric("Anomalous", f"{made.anomalous.mean():.1%}", width="content", help="of the packets")
-    lost = data.health.get("kernel_drops")
+    lost = results.mapping(store.capture.with_suffix(".json")).get("kernel_drops")
     tiles.metric("Lost", "unknown" if lost is None else f"{lost:,}", width="content", help="packets, by the kernel")
     width = questions.bin_width(store.start, store.end)
     series, look = questions.volume(store, questions.Filter(), width), _show.look()
