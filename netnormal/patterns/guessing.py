@@ -44,5 +44,7 @@ def brute_force(view: View, settings: Patterns) -> list[Finding]:
 def _hurried(begun: np.ndarray, settings: Patterns) -> bool:
     """Do so many connections begin (times in order, ns) within `guess_span_s`?"""
     least = settings.guess_connections
+    if len(begun) < least:
+        return False
     apart = begun[least - 1 :] - begun[: len(begun) - least + 1]
-    return bool(len(apart) and apart.min() <= settings.guess_span_s * SECOND)
+    return bool(apart.min() <= settings.guess_span_s * SECOND)

@@ -34,7 +34,9 @@ class Past:
 
 class ScanMemory:
     """Contacts of the last `scan_memory_s` of sources that tried something in vain. `push` windows of one length in
-    order of time; a source that tried nothing in vain is not remembered, as its walk would be at 0 still."""
+    order of time; a source that tried nothing in vain is not remembered, as its walk would be at 0 still.
+
+    Hosts searched are those of the network alone: who has no way out tries distant ones in vain for hours."""
 
     def __init__(self, settings: Patterns) -> None:
         self._settings = settings
@@ -59,6 +61,7 @@ class ScanMemory:
                 past.add(contact, time, in_vain)
             if failed.any() and self._scans(key[0], past):
                 findings.append(_finding(view, key, flows, past))
+        self._evict()
         return findings
 
     def state(self) -> list[Any]:
@@ -83,8 +86,11 @@ class ScanMemory:
                 yield (pattern, source, destination), flows, [str(port) for port in ports[flows].tolist()]
         for pattern, tried in (("port_sweep", tcp), ("ping_sweep", scans.pings(view, self._settings))):
             for flows in _parts(np.flatnonzero(tried), view.source, view.service):
-                source, _, service = view.talk(int(flows[0]))
-                yield (pattern, source, service), flows, [view.name(int(host)) for host in view.destination[flows]]
+                hosts = [view.name(int(host)) for host in view.destination[flows]]
+                near = np.array([view.inside(host) for host in hosts])
+                if near.any():
+                    source, _, service = view.talk(int(flows[0]))
+                    yield (pattern, source, service), flows[near], [host for host in hosts if view.inside(host)]
 
     def _scans(self, pattern: str, past: Past) -> bool:
         """Are there enough failures, and does the walk over the contacts, by time, say scanner?"""
@@ -100,6 +106,8 @@ class ScanMemory:
             past.contacts = {name: one for name, one in past.contacts.items() if one[0] >= before}
             if not any(failed for _, failed in past.contacts.values()):
                 del self._past[key]
+
+    def _evict(self) -> None:
         excess = len(self._past) - MOST_PAIRS
         if excess > 0:
             for key in sorted(self._past, key=lambda one: self._past[one].last)[:excess]:
