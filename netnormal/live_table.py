@@ -35,11 +35,22 @@ def losses(state: Mapping[str, Any]) -> str:
     return ", ".join(known) or "not counted"
 
 
+def oddities(state: Mapping[str, Any]) -> str:
+    """What happened to packets short of being lost, in words; nothing where nothing did."""
+    words = {
+        "duplicate_packets": "came twice",
+        "oversized_packets": "longer than the MTU",
+        "backward_steps": "before their time",
+    }
+    return ", ".join(f"{state[name]:,} {text}" for name, text in words.items() if state.get(name))
+
+
 def line(state: Mapping[str, Any]) -> str:
     """One line."""
+    odd = oddities(state)
     return (
         f"{state['elapsed_s']:,.0f} s, {state['packets']:,} packets, {state['packets_per_s']:,}/s, "
-        f"{state['mbit_per_s']:,.1f} Mbit/s; lost: {losses(state)}"
+        f"{state['mbit_per_s']:,.1f} Mbit/s; lost: {losses(state)}{f'; {odd}' if odd else ''}"
     )
 
 
@@ -68,6 +79,8 @@ def table(state: Mapping[str, Any], title: str = "") -> Table:
     )
     lost = any(state.get(name) for name in ("kernel_drops", "interface_drops", "disk_drops"))
     shown.add_row("lost", f"[bold red]{losses(state)}[/]" if lost else losses(state))
+    if odd := oddities(state):
+        shown.add_row("odd", odd)
     shown.add_row("files", f"csv {amount(state['csv_bytes'])}, pcap {amount(state['pcap_bytes'])}")
     return shown
 

@@ -15,9 +15,8 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from netnormal import __version__, explanation, words
+from netnormal import __version__, explanation, quantities, words
 from netnormal.figures import SEVERITIES
-from netnormal.figures.words import size
 from netnormal.patterns import KINDS
 from netnormal.tables import nanoseconds
 
@@ -110,13 +109,13 @@ def headline(incidents: pd.DataFrame) -> str:
 def _incident(row: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows of a row of tables.INCIDENTS and its document."""
     moment = _clock(row.start)
-    lasting = _lasting((row.end - row.start) / 1e9)
+    lasting = quantities.span((row.end - row.start) / 1e9)
     known = [
         ("When", f"{str(np.datetime64(row.start, 'ns'))[:10]} {moment} to {_clock(row.end)} UTC ({lasting})"),
         ("Who", row.source),
         ("To whom", _listed(row.destinations)),
         ("Services", _listed(row.services)),
-        ("Amount", f"{row.packets:,} packets, {size(row.bytes)}"),
+        ("Amount", f"{row.packets:,} packets, {quantities.size(row.bytes)}"),
         ("Score", f"{row.score:.3f}"),
         (
             "Kind",
@@ -168,20 +167,11 @@ def _clock(time_ns: int) -> str:
     return str(np.datetime64(int(time_ns), "ns"))[11:19]
 
 
-def _lasting(seconds: float) -> str:
-    if seconds < 1:
-        return "under a second"
-    for factor, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * factor:
-            return f"{seconds / factor:.3g} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def span(start_ns: int, end_ns: int) -> str:
     """First to last moment in words, to the second, with how long it is."""
     first, last = (str(np.datetime64(int(t), "ns"))[:19].replace("T", " ") for t in (start_ns, end_ns))
     last = last[11:] if first[:10] == last[:10] else last
-    return f"{first} to {last} UTC ({_lasting((end_ns - start_ns) / 1e9)})"
+    return f"{first} to {last} UTC ({quantities.span((end_ns - start_ns) / 1e9)})"
 
 
 @dataclass(frozen=True)
@@ -201,7 +191,7 @@ def facts(summary: Mapping[str, Any]) -> Facts:
     distinct = summary["distinct"]
     looked_at = [
         ("Time", span(nanoseconds(summary["start"]), nanoseconds(summary["end"])) if summary["packets"] else "none"),
-        ("Packets", f"{summary['packets']:,} ({size(summary['bytes'])})"),
+        ("Packets", f"{summary['packets']:,} ({quantities.size(summary['bytes'])})"),
         ("Anomalous", f"{found['anomalous_packets']:,} packets ({found['anomalous_packets_ratio']:.2%})"),
         ("Addresses", f"{'' if distinct['exact'] else 'at least '}{distinct['ip_addresses']:,}"),
         (

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from netnormal import tables, words
+from netnormal import quantities, tables
 
 MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
@@ -42,7 +42,7 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
     head = head.replace("1 incidents", "1 incident") if len(incidents) == 1 else head
     traffic = "the conversations given"
     if "packets" in summary:
-        traffic = f"{summary['packets']:,} packets over {words.span(summary['duration_s'])}"
+        traffic = f"{summary['packets']:,} packets over {quantities.span(summary['duration_s'])}"
         traffic += f", {found['anomalous_packets_ratio']:.1%} of them anomalous"
     console.print(Text.assemble((head, "bold"), f" in {traffic}"))
     if len(incidents):

@@ -25,7 +25,8 @@ def needed() -> str:
 def drop(user: str | None, files: Iterable[str]) -> str | None:
     """Stop being root: become `user`, or who called sudo; their name, None if nothing changed. `files` become theirs.
 
-    Raises InputError if there is no such user, or we are not root and cannot become one.
+    Raises InputError if there is no such user, we are not root and cannot become one, or they may not read this
+    program: what it loads on its way would then fail at a moment of its own choosing.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         if user:
@@ -40,10 +41,15 @@ def drop(user: str | None, files: Iterable[str]) -> str | None:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise InputError(f"--user {name}", "there is no such user", "see  getent passwd") from None
+    code = [path for path in map(Path.absolute, map(Path, sys.path)) if path.is_dir()]
     for path in files:
         os.chown(path, entry.pw_uid, entry.pw_gid)
     os.initgroups(name, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     os.environ["HOME"] = entry.pw_dir
+    hidden = [path for path in code if not os.access(path, os.R_OK | os.X_OK)]
+    if hidden:
+        remedy = f"name another --user, or let {name} read it"
+        raise InputError(f"--user {name}", f"may not read this program's folder {hidden[0]}", remedy)
     return name
