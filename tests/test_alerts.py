@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import json
@@ -16,6 +15,7 @@ import receivers
 from conftest import ROOT
 from dotenv import dotenv_values
 
+import detect
 from netnormal import settings, sinks, suppressions, tables
 from netnormal.sinks import alerts, channels, messages
 
@@ -114,6 +114,24 @@ def test_the_same_source_and_pattern_is_told_again_after_the_interval_only():
     assert len(desk.tell(document(4, source="10.0.0.1"))) == 3
     desk.passes(3600)
     assert desk.channel.subjects[3:] == ["1 incident (1 high)"]
+
+
+def test_what_waited_and_is_told_at_once_after_all_is_in_no_digest():
+    desk = Desk(alert_interval_s=900, digest_s=3600)
+    desk.tell(document(1), document(2, source="10.0.0.1"))
+    desk.passes(900)
+    desk.tell(document(2, source="10.0.0.1", packets=13))
+    desk.passes(3600)
+    desk.sink.close()
+    assert len(desk.channel.messages) == 2
+
+
+@pytest.mark.parametrize(("packets", "wall"), [(-86_400, 1), (1, -86_400)])
+def test_a_clock_that_was_set_back_silences_nothing(packets, wall):
+    desk = Desk(per_hour=1)
+    desk.tell(document(1))
+    desk.passes(packets, wall=wall)
+    assert len(desk.tell(document(2, source="10.0.0.1"))) == 2
 
 
 def test_in_an_hour_no_more_than_the_ceiling_and_the_rest_in_the_digest():
@@ -392,9 +410,26 @@ def test_a_receiver_that_is_not_there_is_told_without_secrets():
         f"mailtos://alarm:geheimes@example.org:{free_port()}?smtp=127.0.0.1&to=ops@example.org",
     ):
         why = channels.Channel("gone", url, 10, 1).send(messages.test())
-        assert "refused" in why
+        assert why == "Connection refused"
         assert "hidden" not in why
         assert "geheimes" not in why
+
+
+def test_what_a_failing_channel_says_of_its_address_is_masked(monkeypatch):
+    import requests
+
+    def post(self, **given):
+        raise requests.ConnectionError(f"{given['url']} broke for user {given.get('auth')}")
+
+    monkeypatch.setattr(requests.Session, "request", post)
+    for url in (
+        "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "json://geheim-user:geheimes@example.org/TIiajkdnlazkcOXrIdevi7FQ",
+        "jsons://example.org/T1JJ3T3L2?key=TIiajkdnlazkcOXrIdevi7FQ",
+    ):
+        why = channels.Channel("hook", url, 10, 1).send(messages.test())
+        assert "broke" in why
+        assert not re.search("T1JJ3T3L2|A1BRTD4JD|TIiajkdn|geheim", why)
 
 
 def test_channels_come_from_the_environment_and_the_file_env(tmp_path, monkeypatch):
@@ -445,12 +480,10 @@ def test_without_a_channel_alert_is_refused_and_says_where_to_write_one(run_scri
         )
 
 
-@pytest.mark.parametrize(("alert", "follow", "told"), [(None, False, 0), (None, True, 1), (False, True, 0)])
-def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(
-    alert, follow, told, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(("options", "told"), [([], 0), (["--follow"], 1), (["--follow", "--no-alert"], 0)])
+def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(options, told, tmp_path, monkeypatch):
     monkeypatch.setenv("NETNORMAL_ALERT_LOG", "syslog://")
-    args = argparse.Namespace(alert=alert, follow=follow, output=tmp_path, database=None, keep_days=None)
+    args = detect.arguments().parse_args(["--output", str(tmp_path), *options])
     found = sinks.opened(args, settings.load(ROOT / "params.yaml"), suppressions.Suppressions())
     assert sum(isinstance(sink, alerts.Alerts) for sink in found) == told
 

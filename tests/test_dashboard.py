@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from packets import table, tcp, udp
 
 from netnormal import feedback, frames, inputs, suppressions, tables
 from netnormal.dashboard import changes, export, questions, results, story
@@ -25,7 +27,8 @@ from netnormal.dashboard.store import COLUMNS, Store, frame_of
 from netnormal.plain import cell
 
 HOSTILE = (
-    "<img src=x onerror=\"document.title='obeyed'\"> **bold** [a](javascript:alert(1)) :red[b] https://evil.example"
+    "<img src=x onerror=document.title='obeyed'> **bold** _it_ [a](javascript:alert(1)) :red[b] :material/bolt: "
+    "$x^2$ #### h https://evil.example <b>c</b> `d`"
 )
 
 
@@ -253,38 +256,150 @@ def test_an_incident_opens_and_its_packets_download_as_a_capture(served: Served)
     for words in ("What to look at next", "Who", "To whom", "When", "How sure", "Why", "In Wireshark"):
         served.wait(words)
     served.click("Packets (PCAP)")
-    done = subprocess.run(["tshark", "-r", served.downloaded(".pcap")], capture_output=True, text=True, check=True)
+    frames_shown = tshark(served.downloaded(".pcap"))
     known = results.verdicts(served.folder / "results")
     worst = results.incidents(served.folder / "results")
     assert known and worst
-    assert len(done.stdout.splitlines()) == len(known.numbers(worst[0].incident_id)) > 0
+    assert frames_shown == len(known.numbers(worst[0].incident_id)) > 0
 
 
 @pytest.mark.xdist_group("dashboard")
-def test_the_protocol_filter_changes_what_is_shown(served: Served, store: Store) -> None:
+def test_the_filters_change_what_is_shown_and_what_is_downloaded(served: Served, store: Store) -> None:
     served.page("traffic", "Packets (CSV)")
     before = served.packets()
     served.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n")
     browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)
-    udp = questions.totals(store, Filter(protocols=("UDP",)))["packets"]
-    assert served.packets() == f"{udp:,}" != before
+    chosen = Filter(protocols=("UDP",))
+    assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != before
+    for name, words in (("Host", "192.168.37.80"), ("Service", "53")):
+        before = served.packets()
+        served.type(name, words)
+        chosen = dataclasses.replace(chosen, **{name.lower(): words})
+        browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)  # noqa: B023
+        assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != "0"
+    served.wait("Packets (CSV)")
+    shown = questions.packets(store, chosen, 10**6)
+    served.click("Packets (CSV)")
+    table = pd.read_csv(served.downloaded(".csv"))
+    assert list(table["packet"]) == list(shown["packet"]) and set(table["service"]) == {"UDP/53"}
+    served.click("Packets (PCAP)")
+    assert tshark(served.downloaded(".pcap")) == len(shown) > 10
+    served.type("Host", "203.0.113.1")
+    served.wait("No packets match this filter")
+
+
+def tshark(path: Path) -> int:
+    """The number of packets that tshark reads."""
+    return len(subprocess.run(["tshark", "-r", path], capture_output=True, check=True).stdout.splitlines())
 
 
 @pytest.mark.xdist_group("dashboard")
-def test_hostile_words_stay_text_and_a_new_incident_comes_by_itself(served: Served) -> None:
+def test_an_earlier_capture_can_be_chosen_and_is_told_apart_from_the_results(served: Served, sample: Path) -> None:
+    earlier = served.folder / "dataset" / "captures" / "2026-11-21T04-00-05Z"
+    earlier.mkdir(parents=True)
+    lines = (served.folder / "dataset" / "captured_data.csv").read_bytes().splitlines(keepends=True)
+    (earlier / "captured_data.csv").write_bytes(b"".join(lines[:1001]))
+    try:
+        served.page("", "Worst first")
+        served.click("latest capture", "div[@data-baseweb='select']//div")
+        served.click(earlier.name, "li")
+        text = served.wait("These results are of another capture")
+        assert "1,000" in text
+    finally:
+        shutil.rmtree(earlier)
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_evidence_that_was_kept_can_be_downloaded(served: Served, sample: Path) -> None:
+    (one, *_) = results.incidents(served.folder / "results") or []
+    kept = served.folder / "results" / "evidence" / one.incident_id / "packets.pcap"
+    kept.parent.mkdir(parents=True)
+    source, _ = export.origin(served.folder / "dataset" / "captured_data.csv")
+    assert source == sample / "mixed.pcap.gz"
+    kept.write_bytes(export.as_pcap(source, np.arange(5, 12)))
+    served.page(f"incidents?incident={one.incident_id}", "In Wireshark")
+    served.click("Evidence (PCAP)")
+    assert tshark(served.downloaded(f"{one.incident_id}.pcap")) == 7
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_a_new_incident_comes_by_itself(served: Served) -> None:
     served.page("", "Worst first")
     path = served.folder / "results" / "incidents.json"
     kept = path.read_text()
     try:
-        more = document(incident_id="I9999", severity="critical", score=1.0, title=HOSTILE)
+        more = document(incident_id="I9999", severity="critical", score=1.0, title="quite new")
         tables.write_json(path, [more, *json.loads(kept)])
-        served.wait(HOSTILE)
-        assert served.driver.title == "netnormal"
-        links = served.run("return [...document.querySelectorAll('a')].map(a => a.href)")
-        assert not [link for link in links if "evil" in link or "javascript" in link]
-        assert served.all("img[src='x']") == []
+        served.wait("quite new")
     finally:
         tables.write_json(path, json.loads(kept))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, chain: Path) -> Path:
+    """A capture and results with words that want to be more than words wherever text is not ours."""
+    end = {"src_mac": f"{HOSTILE} m", "dst_mac": HOSTILE, "dns_query": HOSTILE, "server_name": f"={HOSTILE}"}
+    rows = [
+        tcp(number, HOSTILE if number % 2 else "10.0.0.1", "10.0.0.2", 40_000 + number, 443, flags, 20, **end)
+        for number, flags in enumerate(["S", "SA", "A", "PA"] * 5)
+    ]
+    rows += [udp(21, "10.0.0.1", HOSTILE, 5353, 53, protocol=HOSTILE, **end)]
+    packets = table(rows)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    tables.write(tmp_path / "dataset" / "captured_data.csv", tables.PACKETS, packets)
+    (tmp_path / "dataset" / "captures" / "<b>earlier</b>").mkdir(parents=True)
+    shutil.copy(tmp_path / "dataset" / "captured_data.csv", tmp_path / "dataset" / "captures" / "<b>earlier</b>")
+    start, last = (tables.iso(int(packets["time"].iloc[at])) for at in (0, -1))
+    words = ("title", "pattern", "technique", "source", "reasons", "display_filter", "normal")
+    reason = {"feature": HOSTILE, "words": HOSTILE, "value": 9, "usual_low": 0, "usual_high": 1, "unit": HOSTILE}
+    lists = {name: [HOSTILE] for name in ("destinations", "services", "community_ids")}
+    more = {"evidence": {HOSTILE: HOSTILE}, "explanation": [reason], "start": start, "end": last}
+    one = document(**dict.fromkeys(words, HOSTILE), **lists, **more)
+    results_folder = tmp_path / "results"
+    tables.write_json(results_folder / "incidents.json", [one])
+    health = {"status": HOSTILE, "reasons": [HOSTILE], "kernel_drops": HOSTILE}
+    tables.write_json(results_folder / "summary.json", {"start": start, "packets": len(packets), "health": health})
+    numbers = dict.fromkeys(("roc_auc", "recall", "attacks", "attacks_found", "median_time_to_detect_s"), HOSTILE)
+    tables.write_json(results_folder / "metrics.json", numbers | {"recall_per_attack": {HOSTILE: 0.5}})
+    card = json.loads((chain / "models" / "model_card.json").read_text())
+    card |= {"promise": HOSTILE, "warning": HOSTILE, "left_out": {HOSTILE: HOSTILE}}
+    shutil.copytree(chain / "models", tmp_path / "models")
+    tables.write_json(tmp_path / "models" / "model_card.json", card)
+    return tmp_path
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_hostile_words_stay_text_on_every_page(served: Served, hostile: Path) -> None:
+    dashboard = browser.Dashboard(hostile, hostile / "log", "--cache", hostile / "cache")
+    try:
+        for page, words, shows in (
+            ("", "Traffic", True),
+            ("incidents", "1 of 1", True),
+            ("incidents?incident=I0001", "In Wireshark", True),
+            ("traffic", "Packets (CSV)", False),
+            ("network", "Hardware addresses", True),
+            ("model", "Against labels", True),
+        ):
+            text = served.open(dashboard.url + page, words)
+            assert (HOSTILE[:50] in text) == shows, page
+            assert_only_text(served)
+            if "I0001" in page:
+                served.click("Do not tell again")
+                served.wait("Hides incidents like this one")
+                assert_only_text(served)
+    finally:
+        dashboard.close()
+
+
+def assert_only_text(page: browser.Browser) -> None:
+    """Nothing on the page is what HOSTILE wants to be: HTML, emphasis, a link, a coloured word, a formula, an icon."""
+    assert page.driver.title == "netnormal"
+    links = page.run("return [...document.querySelectorAll('a')].map(a => a.href)")
+    assert not [link for link in links if not link.startswith("http://127.0.0.1")]
+    for what in ("img[src='x']", "main strong", "main em", "main h4", ".katex", ".stMarkdownColoredText", "main mark"):
+        assert page.all(what) == [], what
+    assert page.all("[data-testid='stException']") == []
+    assert page.errors() == []
 
 
 @pytest.mark.xdist_group("dashboard")

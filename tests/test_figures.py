@@ -203,6 +203,16 @@ def test_every_axis_that_has_numbers_says_its_unit() -> None:
                 assert axes.get_xlabel(), f"{name} has an axis without a name"
 
 
+def test_latencies_that_are_all_alike_have_numbers_on_their_axes() -> None:
+    for ms in (0.04, 3.32, 30.1, 999.0):
+        alike = pd.DataFrame({"time": [START, START + SECOND], "latency_s": [ms / 1e3] * 2, "handshakes": [5, 5]})
+        picture = figures.handshakes(alike)
+        picture.png(60)
+        left, right = picture.axes
+        for labels in (left.get_xticklabels(), right.get_yticklabels()):
+            assert sum(bool(label.get_text()) for label in labels) >= 2, ms
+
+
 def test_names_from_the_network_are_plain_text_of_bounded_length() -> None:
     for name, picture in drawn("hostile names").items():
         for text in picture.findobj(Text):

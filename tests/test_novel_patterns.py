@@ -28,10 +28,15 @@ def baseline(rows: list[dict]) -> Known:
     return Known.fit(tables.concat([part for part in parts if len(part)]))
 
 
-def findings(rows: list[dict], known: Known | None, window_s: int = 600) -> list[Finding]:
+def everything(rows: list[dict], known: Known | None, window_s: int = 600) -> list[Finding]:
     packets = table(sorted(rows, key=lambda row: row["time"]))
     flow_table, flow = flows(packets)
     return find(packets, flow_table, flow, SETTINGS, window_s, known)
+
+
+def findings(rows: list[dict], known: Known | None, window_s: int = 600) -> list[Finding]:
+    """What is to become incidents."""
+    return [finding for finding in everything(rows, known, window_s) if finding.severity != "info"]
 
 
 def names(rows: list[dict], known: Known | None, window_s: int = 600) -> list[tuple[str, str]]:

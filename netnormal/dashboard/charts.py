@@ -15,8 +15,8 @@ import pandas as pd
 from netnormal.dashboard import story
 from netnormal.dashboard.results import EDGES, Incident, Reason
 from netnormal.figures import MAX_LANES, SEVERITIES, Look
-from netnormal.figures.look import ANOMALOUS, protocol_colours
-from netnormal.figures.words import count, duration, label
+from netnormal.figures.look import ANOMALOUS, label, protocol_colours
+from netnormal.quantities import count, duration
 
 alt.data_transformers.disable_max_rows()  # tables here are bounded by their makers
 

@@ -85,7 +85,7 @@ def incident(document: Any) -> Incident:
         plain(document["title"]),
         plain(document.get("technique") or "", 40),
         document["severity"] if document["severity"] in SEVERITIES else "low",
-        _number(document["score"], 0.0),
+        number(document["score"], 0.0),
         plain(document["source"], 100),
         tuple(plain(word, 100) for word in list(document.get("destinations") or ())[:20]),
         tuple(plain(word, 60) for word in list(document.get("services") or ())[:20]),
@@ -103,11 +103,12 @@ def incident(document: Any) -> Incident:
 
 def _reason(one: Any) -> Reason:
     words = one.get("words") or str(one["feature"]).replace("_", " ")
-    value, low, high = (_number(one.get(name)) for name in ("value", "usual_low", "usual_high"))
-    return Reason(plain(words, 120), value, low, high, plain(one.get("unit") or "", 20), _number(one.get("share"), 0.0))
+    value, low, high = (number(one.get(name)) for name in ("value", "usual_low", "usual_high"))
+    return Reason(plain(words, 120), value, low, high, plain(one.get("unit") or "", 20), number(one.get("share"), 0.0))
 
 
-def _number(value: Any, otherwise: float = math.nan) -> float:
+def number(value: Any, otherwise: float = math.nan) -> float:
+    """A finite number from JSON, or `otherwise` where there is something else."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else otherwise
 
 

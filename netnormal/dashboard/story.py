@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netnormal import words
+from netnormal import quantities
 from netnormal.dashboard.results import Incident, Reason
 from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
@@ -82,7 +82,7 @@ def liveness(status: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
     if status.get("state") != "following":
         return False, "not live", f"detect.py --follow has ended; {latest}"
     if age > SILENT_S:
-        return False, "not live", f"nothing was heard of detect.py --follow for {words.span(age)}; {latest}"
+        return False, "not live", f"nothing was heard of detect.py --follow for {quantities.span(age)}; {latest}"
     if reasons:
         return False, "live, with gaps", "; ".join([*reasons, latest])
     return True, "live", f"{latest}, {plain(status.get('lag_s'))} s behind"
@@ -132,9 +132,9 @@ def facts(one: Incident) -> list[tuple[str, str]]:
     rows = [
         ("Who", name_of(one.source)),
         ("To whom", ", ".join(one.destinations[:6]) + many),
-        ("When", f"{moment(one.start)} to {clock(one.end)} UTC ({words.span(one.lasts_s)})"),
+        ("When", f"{moment(one.start)} to {clock(one.end)} UTC ({quantities.span(one.lasts_s)})"),
         ("With what", ", ".join(one.services[:6]) + (" …" if len(one.services) > 6 else "")),
-        ("How much", f"{one.packets:,} packets, {words.size(one.bytes)}"),
+        ("How much", f"{one.packets:,} packets, {quantities.size(one.bytes)}"),
         ("How sure", sure(one)),
         ("Kind", one.kind + (f" (ATT&CK {one.technique})" if one.technique else "")),
     ]

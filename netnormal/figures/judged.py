@@ -15,13 +15,13 @@ from netnormal.figures.look import (
     Picture,
     dates,
     grid,
+    label,
     legend,
     log_ticks,
     picture,
     say,
     time_axis,
 )
-from netnormal.figures.words import label
 
 OURS = "netnormal"
 MOST_ATTACKS = 40  # bars that fit on a page; of more, those of which least was found

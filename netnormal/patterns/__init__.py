@@ -11,7 +11,19 @@ import numpy as np
 import pandas as pd
 
 from netnormal.known import Known
-from netnormal.patterns import beacons, floods, guessing, names, neighbours, scans, spoofing, tunnels, uploads, web
+from netnormal.patterns import (
+    beacons,
+    floods,
+    guessing,
+    names,
+    neighbours,
+    novelty,
+    scans,
+    spoofing,
+    tunnels,
+    uploads,
+    web,
+)
 from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
 from netnormal.settings import Patterns
 
@@ -54,4 +66,5 @@ def find(
     found += names.dns_tunnels(view, settings) + names.generated_names(view, settings)
     found += beacons.beacons(view, settings)
     found += uploads.uploads(view, settings)
+    found += novelty.new_devices(view) + novelty.new_services(view) + novelty.first_contacts(view)
     return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))

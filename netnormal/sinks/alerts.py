@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,8 +41,9 @@ class Moment(NamedTuple):
     wall_s: float
 
     def since(self, earlier: Moment) -> float:
-        """Seconds that went by on both clocks."""
-        return min((self.packets_ns - earlier.packets_ns) / 1e9, self.wall_s - earlier.wall_s)
+        """Seconds that went by on both clocks; long ago if one of them was set back since."""
+        passed = min((self.packets_ns - earlier.packets_ns) / 1e9, self.wall_s - earlier.wall_s)
+        return passed if passed > -HOUR_S else math.inf
 
 
 class Alerts:
@@ -108,8 +110,7 @@ class Alerts:
 
     def close(self) -> None:
         """Send what waits, within bounds. Raises InputError if not live and a channel did not take it."""
-        if self._pending:
-            self._send_digest("until detection ended" if self._live else "found in what was read")
+        self._send_digest("until detection ended" if self._live else "found in what was read")
         until = time.monotonic() + (CLOSE_S if self._live else PATIENCE_S)
         for channel in self._channels:
             channel.close(until)
@@ -172,7 +173,8 @@ class Alerts:
         _bound(self._told)
 
     def _send_digest(self, why: str) -> None:
-        self._tell(messages.digest(list(self._pending.values()), self._more, why))
+        if self._pending:  # else what waited was told at once by now
+            self._tell(messages.digest(list(self._pending.values()), self._more, why))
         for name, short in self._pending.items():
             self._note(name, rank(short["severity"]))
         self._pending, self._more, self._digest = {}, 0, None

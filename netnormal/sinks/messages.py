@@ -51,7 +51,7 @@ def rank(severity: str) -> int:
 def of_incident(document: dict[str, Any]) -> Message:
     """A message about one incident (`detection.documents`)."""
     hint = advice.of(str(document["pattern"]))
-    technique = f", ATT&CK {document['technique']}" if document.get("technique") else ""
+    technique = f", MITRE {document['technique']}" if document.get("technique") else ""
     rows = [
         ("Severity", document["severity"]),
         ("First packet", _time(document["start"])),
