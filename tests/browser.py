@@ -126,8 +126,14 @@ class Browser:
         """Fill the text field with this name, and press Enter."""
         until(lambda: self.all(f"input[aria-label='{name}']"), f"no text field is named {name!r}", 30)
         (field,) = self.all(f"input[aria-label='{name}']")
-        field.send_keys(f"{words}\n")
+        field.send_keys("\ue009a\ue000", f"{words}\n")  # Control and a: all that was there goes
         until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", 10)
+
+    def choose(self, name: str, option: str) -> None:
+        """Choose the option that contains these words in the list with this name."""
+        until(lambda: self.all(f"input[aria-label='{name}']"), f"no list is named {name!r}", 30)
+        self.all(f"input[aria-label='{name}']")[0].click()
+        self.click(option, "div[@role='option']")
 
     def downloaded(self, ending: str) -> Path:
         """The one file that was downloaded, which is then forgotten."""

@@ -161,9 +161,18 @@ def test_an_incident_that_is_none_is_refused(tmp_path: Path) -> None:
             results.incidents(tmp_path)
 
 
-def test_reasons_without_an_explanation_are_read_from_their_words() -> None:
-    found = story.reasons(results.incident(document()))
-    assert [(one.words, one.value, one.high) for one in found] == [("flows", 9, 1)]
+def test_each_reason_is_said_as_in_the_files_and_what_is_no_number_is_no_reason() -> None:
+    known = {"feature": "source_destinations_count", "words": "hosts", "value": 386.0, "usual_low": 0, "unit": ""}
+    novel = {"feature": "novelty_service_ratio", "words": "never seen", "value": None, "usual_low": None}
+    one = results.incident(
+        document(explanation=[known | {"usual_high": 3.03}, novel | {"usual_high": None, "unit": ""}])
+    )
+    assert [(reason.words, reason.said) for reason in one.explanation] == [
+        ("hosts", "386 (usually up to 3)"),
+        ("never seen", ""),
+    ]
+    assert results.incident(document(evidence={"half_open": 7})).evidence == "7 connections half open"
+    assert results.incident(document(evidence={"half_open": "<b>"})).evidence == "half_open <b>"
 
 
 def test_who_is_behind_it_is_said_in_one_sentence() -> None:
@@ -193,8 +202,8 @@ def test_what_decided_is_counted_from_the_reasons(capture: Path) -> None:
     decided = results.deciding(capture / "results")
     table = tables.read(capture / "results" / "anomalies.csv", tables.ANOMALIES)
     assert decided and decided.rows == len(table)
-    for name in ("source peak flows", "conversation turns mean", "destination services"):
-        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} (?:\d|together)").sum() > 0
+    for name in ("hosts that the source contacted", "packets sent", "connections to the destination"):
+        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} \d").sum() > 0
     assert all(not any(c.isdigit() for c in name) for name in decided.features)
 
 
@@ -301,8 +310,7 @@ def test_an_earlier_capture_can_be_chosen_and_is_told_apart_from_the_results(ser
     (earlier / "captured_data.csv").write_bytes(b"".join(lines[:1001]))
     try:
         served.page("", "Worst first")
-        served.click("latest capture", "div[@data-baseweb='select']//div")
-        served.click(earlier.name, "li")
+        served.choose("Packets", earlier.name)
         text = served.wait("These results are of another capture")
         assert "1,000" in text
     finally:
@@ -374,7 +382,7 @@ def test_hostile_words_stay_text_on_every_page(served: Served, hostile: Path) ->
     try:
         for page, words, shows in (
             ("", "Traffic", True),
-            ("incidents", "1 of 1", True),
+            ("incidents", "Open", True),
             ("incidents?incident=I0001", "In Wireshark", True),
             ("traffic", "Packets (CSV)", False),
             ("network", "Hardware addresses", True),

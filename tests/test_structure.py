@@ -100,6 +100,7 @@ MAY_IMPORT = {
     "dashboard": {
         "advice",
         "documents",
+        "explanation",
         "feedback",
         "figures",
         "flows",
@@ -113,6 +114,7 @@ MAY_IMPORT = {
         "suppressions",
         "tables",
         "tallies",
+        "words",
     },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
