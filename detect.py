@@ -179,6 +179,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
+    add(
+        "--indicators", metavar="FILE", help="incidents for block lists and the like: CSV, or STIX 2.1 if FILE is .json"
+    )
     alive = parser.add_argument_group("while a capture runs")
     alive.add_argument("--follow", action="store_true", help="judge --capture as it grows, into results/live/")
     alive.add_argument("--until-eof", action="store_true", help="... and end when standard input does")

@@ -1,7 +1,8 @@
 """Stage 5: results and labels → how good the detection is. The only stage that reads labels.
 
-Reads   --labels FILE                   what each packet really is: by packet (packet,label) or by interval
-                                        (start,end,source,destination,label); .csv or .csv.gz
+Reads   --labels FILE                   what each packet really is, .gz or not: CSV by packet (packet,label), by
+                                        interval (start,end,source,destination,label) or by flow; Zeek's conn.log with
+                                        a column label (TSV or JSON); the alerts in Suricata's eve.json
         dataset/captured_data.csv       the packets that detect.py looked at, or their capture file (--capture)
         results/labelled_packets.csv, anomalies.csv, incidents.csv
 Writes  results/metrics.json            the figures (docs/evaluation.md says what each means)
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from netnormal import evaluation, figures, inputs, stage, tables, tallies, trivial
+from netnormal import evaluation, figures, inputs, labels, stage, tables, tallies, trivial
 from netnormal.settings import Evaluate
 
 OURS = figures.OURS
@@ -41,9 +42,8 @@ def main(args: argparse.Namespace) -> str:
     packets, rows = read_results(args.capture, results / "labelled_packets.csv", args)
     incidents = tables.read(results / "incidents.csv", tables.INCIDENTS)
     anomalies = tables.read(results / "anomalies.csv", tables.ANOMALIES)
-    labels = tables.read(args.labels, tables.identify(args.labels, [tables.PACKET_LABELS, tables.INTERVAL_LABELS]))
     try:
-        known = evaluation.truth(labels, packets, settings.merge_labels)
+        known = evaluation.truth(labels.read(args.labels), packets, settings.merge_labels)
     except ValueError as error:
         raise tables.InputError(args.labels, str(error), "give the labels of this capture") from error
     if not known.names:
@@ -187,7 +187,7 @@ def number(value: object, form: str) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     parser = stage.parser(__doc__)
-    parser.add_argument("--labels", required=True, metavar="CSV", help="what each packet really is")
+    parser.add_argument("--labels", required=True, metavar="FILE", help="what each packet really is")
     parser.add_argument(
         "--capture",
         default="dataset/captured_data.csv",

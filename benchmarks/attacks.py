@@ -112,7 +112,7 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
         print(word, {way: f"{seconds:.1f} s" for way, seconds in found.items()}, flush=True)
         time.sleep(15)
     for program in (detect, recorder):
-        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGTERM)  # SIGINT is ignored by what began in the background
         program.wait(60)
     print((folder / "said").read_text())
     print("all mails:", *subjects(box), sep="\n  ")

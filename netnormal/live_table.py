@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import io
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -10,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 LINE_S = 60
 _log = logging.getLogger("netnormal")
@@ -98,6 +101,14 @@ def interfaces(listed: Iterable[Any]) -> str:
         "  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
     )
     return "\n".join(lines)
+
+
+def prepare() -> None:
+    """Load what showing needs now, rather than when we may no longer read it."""
+    nothing: dict[str, Any] = {"protocols": {}, "talkers": {}, "handshake_median_s": None, "handshake_p95_s": None}
+    shown = Console(file=io.StringIO(), force_terminal=True)
+    shown.print(table(collections.defaultdict(int, nothing), "–"))
+    shown.print(Text("–"), "[bold]:warning:[/]")
 
 
 class LiveTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import json
@@ -16,6 +15,7 @@ import receivers
 from conftest import ROOT
 from dotenv import dotenv_values
 
+import detect
 from netnormal import settings, sinks, suppressions, tables
 from netnormal.sinks import alerts, channels, messages
 
@@ -463,12 +463,10 @@ def test_without_a_channel_alert_is_refused_and_says_where_to_write_one(run_scri
         )
 
 
-@pytest.mark.parametrize(("alert", "follow", "told"), [(None, False, 0), (None, True, 1), (False, True, 0)])
-def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(
-    alert, follow, told, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(("options", "told"), [([], 0), (["--follow"], 1), (["--follow", "--no-alert"], 0)])
+def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(options, told, tmp_path, monkeypatch):
     monkeypatch.setenv("NETNORMAL_ALERT_LOG", "syslog://")
-    args = argparse.Namespace(alert=alert, follow=follow, output=tmp_path, database=None, keep_days=None)
+    args = detect.arguments().parse_args(["--output", str(tmp_path), *options])
     found = sinks.opened(args, settings.load(ROOT / "params.yaml"), suppressions.Suppressions())
     assert sum(isinstance(sink, alerts.Alerts) for sink in found) == told
 

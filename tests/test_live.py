@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import reference_decode as make
 from live_running import Running, enter, frames_of, needs_root, same_as_read, tagged, udp
 from test_capture import ROOT, untouched
 
-from netnormal import frames, inputs, tables, traffic
+from netnormal import frames, inputs, live, tables, traffic
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -215,15 +216,30 @@ def test_more_signals_do_no_harm_and_a_snap_length_cuts(netns, tmp_path):
     assert same_as_read(tmp_path / "dataset")
 
 
-def test_a_user_who_may_not_read_the_program_is_told_before_anything_is_captured(netns, tmp_path, earlier, monkeypatch):
-    hidden = tmp_path / "hidden"
-    hidden.mkdir(mode=0o700)
-    monkeypatch.setenv("PYTHONPATH", str(hidden))  # as if part of the program lay in root's home
-    running = Running(netns, tmp_path, "--interface", "v1", "--user", "nobody")
-    assert running.end() == (1, "")
-    said = f"capture.py: --user nobody: may not read this program's folder {hidden}: name another --user, or let "
-    assert running.error.read_text() == f"{said}nobody read it\n"
-    assert untouched(earlier)
+def test_a_user_who_may_not_read_the_program_captures_all_the_same(netns, monkeypatch):
+    import rich
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        hidden = folder / "hidden"
+        hidden.mkdir(mode=0o700)
+        shutil.copytree(Path(rich.__file__).parent, hidden / "rich")
+        monkeypatch.setenv("PYTHONPATH", str(hidden))  # as if the environment lay in root's home
+        running = Running(netns, folder, "--interface", "v1", "--filter", "udp", "--user", "nobody")
+        running.send(udp(b"x"))
+        time.sleep(0.7)
+        assert running.end(signal.SIGINT)[0] == 0
+        assert "handshakes" in running.error.read_text()
+        assert "Traceback" not in running.error.read_text()
+
+
+def test_what_the_user_may_not_read_of_the_program_is_told_in_a_sentence():
+    words = r"^--user ben: may not read all of this program \(nowhere\): name another --user"
+    with pytest.raises(tables.InputError, match=words), live.rights.reading_as("ben"):
+        import_module("nowhere")
+    with pytest.raises(ModuleNotFoundError), live.rights.reading_as(None):
+        import_module("nowhere")
 
 
 DEFAULT = """

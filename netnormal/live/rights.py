@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from netnormal.tables import InputError
@@ -25,8 +26,7 @@ def needed() -> str:
 def drop(user: str | None, files: Iterable[str]) -> str | None:
     """Stop being root: become `user`, or who called sudo; their name, None if nothing changed. `files` become theirs.
 
-    Raises InputError if there is no such user, we are not root and cannot become one, or they may not read this
-    program: what it loads on its way would then fail at a moment of its own choosing.
+    Raises InputError if there is no such user, or we are not root and cannot become one.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         if user:
@@ -41,15 +41,25 @@ def drop(user: str | None, files: Iterable[str]) -> str | None:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise InputError(f"--user {name}", "there is no such user", "see  getent passwd") from None
-    code = [path for path in map(Path.absolute, map(Path, sys.path)) if path.is_dir()]
     for path in files:
         os.chown(path, entry.pw_uid, entry.pw_gid)
     os.initgroups(name, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
     os.environ["HOME"] = entry.pw_dir
-    hidden = [path for path in code if not os.access(path, os.R_OK | os.X_OK)]
-    if hidden:
-        remedy = f"name another --user, or let {name} read it"
-        raise InputError(f"--user {name}", f"may not read this program's folder {hidden[0]}", remedy)
     return name
+
+
+@contextlib.contextmanager
+def reading_as(user: str | None) -> Iterator[None]:
+    """What is missing of the program is missing because `user` may not read it: then an InputError says so.
+
+    All that a capture needs is loaded before; this is for what was overlooked. None: nobody's rights were dropped.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if user is None:
+            raise
+        remedy = f"name another --user, or let {user} read {sys.prefix}"
+        raise InputError(f"--user {user}", f"may not read all of this program ({error.name})", remedy) from error

@@ -19,6 +19,7 @@ from netnormal.sinks import alerts
 from netnormal.sinks.address import url_of
 from netnormal.sinks.database import Capture, Database
 from netnormal.sinks.eve import Eve
+from netnormal.sinks.indicators import Indicators
 from netnormal.suppressions import Suppressions
 
 __all__ = [
@@ -63,6 +64,8 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
     """
     live = getattr(args, "follow", False)
     found: list[Sink] = [Eve(Path(args.output) / "eve.json", rules)]
+    if args.indicators:
+        found.append(Indicators(Path(args.indicators), rules))
     wanted = live if args.alert is None else args.alert
     channels = alerts.opened(settings.detect.alerts, needed=bool(args.alert)) if wanted else []
     if channels:

@@ -61,7 +61,7 @@ class Channel:
             done = self._apprise.notify(body, title, kind, body_format="text", log_level=logging.DEBUG)
         except Exception as error:  # of a channel's code, which is not ours: it must not end the run, nor stay unseen
             return self._masked(f"{type(error).__name__}: {error}")
-        return "" if done else self._masked(_reason([entry.message for entry in done.logs()]))
+        return "" if done else self._masked(_reason([(entry.level, entry.message) for entry in done.logs()]))
 
     def offer(self, message: Message) -> None:
         """Send it as soon as the channel takes it."""
@@ -185,11 +185,11 @@ def _opened(name: str, url: str) -> tuple[Any, str]:
     return made, schema
 
 
-def _reason(lines: list[str]) -> str:
-    """The most telling of what was logged while sending failed."""
-    causes = [line.partition("Exception: ")[2].rpartition("Caused by ")[2] for line in lines if "Exception: " in line]
-    said = [line for line in lines if re.search(r"fail|error|refused|denied|invalid|no .*recipients", line, re.I)]
-    return (causes or said or lines or ["no reason given"])[-1]
+def _reason(said: list[tuple[str, str]]) -> str:
+    """The most telling of what Apprise said while sending failed: level and line."""
+    causes = [line.partition("Exception: ")[2].rpartition("Caused by ")[2] for _, line in said if "Exception: " in line]
+    warnings = [line for level, line in said if level not in ("TRACE", "DEBUG", "INFO")]
+    return (causes or warnings or ["no reason given"])[-1]
 
 
 def _secret_parts(url: str, schema: str) -> list[str]:

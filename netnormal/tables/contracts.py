@@ -220,6 +220,23 @@ PACKET_LABELS = Schema(
     ),
 )
 
+FLOW_LABELS = Schema(
+    "flow_labels",
+    "ground truth by flow (both directions); a packet that is of none is benign, as is one of a flow labelled so",
+    "the person who recorded the capture",
+    (
+        Column("start", "time", "first packet of the flow"),
+        Column("end", "time", "last packet of the flow; packets up to 5 s later are of it, if none like it began"),
+        Column("protocol", "text", "TCP, UDP, SCTP …; ICMP for both of its versions"),
+        Column("source", "text", "IP address of one end"),
+        Column("src_port", "int", "its port", empty="no ports", low=0, high=65535),
+        Column("destination", "text", "IP address of the other"),
+        Column("dst_port", "int", "its port", empty="no ports", low=0, high=65535),
+        Column("label", "text", "`benign` or the attack's name"),
+    ),
+    prose=True,
+)
+
 INTERVAL_LABELS = Schema(
     "interval_labels",
     "ground truth by time and host; a packet that matches none is benign",
@@ -246,4 +263,5 @@ SCHEMAS = (
     FEEDBACK,
     PACKET_LABELS,
     INTERVAL_LABELS,
+    FLOW_LABELS,
 )
