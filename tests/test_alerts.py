@@ -410,9 +410,26 @@ def test_a_receiver_that_is_not_there_is_told_without_secrets():
         f"mailtos://alarm:geheimes@example.org:{free_port()}?smtp=127.0.0.1&to=ops@example.org",
     ):
         why = channels.Channel("gone", url, 10, 1).send(messages.test())
-        assert "refused" in why
+        assert why == "Connection refused"
         assert "hidden" not in why
         assert "geheimes" not in why
+
+
+def test_what_a_failing_channel_says_of_its_address_is_masked(monkeypatch):
+    import requests
+
+    def post(self, **given):
+        raise requests.ConnectionError(f"{given['url']} broke for user {given.get('auth')}")
+
+    monkeypatch.setattr(requests.Session, "request", post)
+    for url in (
+        "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "json://geheim-user:geheimes@example.org/TIiajkdnlazkcOXrIdevi7FQ",
+        "jsons://example.org/T1JJ3T3L2?key=TIiajkdnlazkcOXrIdevi7FQ",
+    ):
+        why = channels.Channel("hook", url, 10, 1).send(messages.test())
+        assert "broke" in why
+        assert not re.search("T1JJ3T3L2|A1BRTD4JD|TIiajkdn|geheim", why)
 
 
 def test_channels_come_from_the_environment_and_the_file_env(tmp_path, monkeypatch):

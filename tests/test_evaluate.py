@@ -148,8 +148,8 @@ def assert_one_sentence(done, *words):
     ("text", "words"),
     [
         (None, "does not exist"),
-        ("", "is neither packet_labels or interval_labels"),
-        ("a,b\n1,2\n", "is neither packet_labels or interval_labels"),
+        ("", "is neither flow_labels or packet_labels or interval_labels"),
+        ("a,b\n1,2\n", "is neither flow_labels or packet_labels or interval_labels"),
         ("packet,label\none,scan\n", "after row 0"),
         ("packet,label\n0,scan\n", "packet"),
         ("packet,label\n201,scan\n", "packet 201 has a label and is not in the capture"),

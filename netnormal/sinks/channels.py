@@ -189,7 +189,9 @@ def _reason(said: list[tuple[str, str]]) -> str:
     """The most telling of what Apprise said while sending failed: level and line."""
     causes = [line.partition("Exception: ")[2].rpartition("Caused by ")[2] for _, line in said if "Exception: " in line]
     warnings = [line for level, line in said if level not in ("TRACE", "DEBUG", "INFO")]
-    return (causes or warnings or ["no reason given"])[-1]
+    found = (causes or warnings or ["no reason given"])[-1]
+    plain_words = re.search(r"\[Errno -?\d+\] ([^\"')]+)", found)  # out of the exceptions it is wrapped in
+    return plain_words[1] if plain_words else found
 
 
 def _secret_parts(url: str, schema: str) -> list[str]:
