@@ -137,6 +137,7 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         source: Any = anonymize.Anonymized(opened, key) if key else opened
         source.prepare()
         recorder.prepare(source.link_types[0])
+        live_table.prepare()
         user = live.rights.drop(args.user, [args.log_file] if args.log_file else [])
         signals.then(source.stop)
         if base:
@@ -147,6 +148,7 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
             stage.log.info(found)
         source.start()
         with (
+            live.rights.reading_as(user),
             beside.Detecting(table, *_detection(args)) if args.detect is not None else nullcontext(),
             sinks.closing([base] if base else []),
             recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,

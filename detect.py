@@ -8,6 +8,7 @@ Writes  results/scores.csv               every conversation and window with its 
         results/anomalies.csv            those at or over the threshold, with reasons in words
         results/labelled_packets.csv     every packet: score, normal or anomalous, its incident
         results/incidents.csv and .json  anomalies and named patterns of one story merged, worst first
+        results/notices.csv              what is new and no incident: hosts, services, contacts
         results/eve.json                 incidents for other tools: Suricata's EVE alerts, one a line
         results/summary.json             statistics of the traffic, and whether the capture was sound
         results/evidence/                with --evidence: a folder for each incident that is not suppressed, with its
@@ -114,6 +115,7 @@ def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: S
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
         tables.write_json(output / "incidents.json", found.documents)
+        tables.write(output / "notices.csv", tables.NOTICES, found.notices)
         tables.write_json(output / "summary.json", found.summary)
         for sink in outlets:
             sink.incidents(found.documents)
@@ -177,6 +179,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--threats", metavar="FILE", help="known bad hosts: addresses, CIDRs, domains, or a hosts file")
     add("--suppressions", default=suppressions.FILE, metavar="CSV", help="incidents not to tell (default: %(default)s)")
     add("--evidence", action="store_true", help="keep each incident's packets, picture and story in results/evidence/")
+    add(
+        "--indicators", metavar="FILE", help="incidents for block lists and the like: CSV, or STIX 2.1 if FILE is .json"
+    )
     alive = parser.add_argument_group("while a capture runs")
     alive.add_argument("--follow", action="store_true", help="judge --capture as it grows, into results/live/")
     alive.add_argument("--until-eof", action="store_true", help="... and end when standard input does")

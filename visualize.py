@@ -1,7 +1,7 @@
 """Stage 4: what was captured and what was found → pictures and one page to read.
 
 Reads   dataset/captured_data.csv            the packets that detect.py looked at (--capture)
-        results/labelled_packets.csv, anomalies.csv, incidents.csv, summary.json
+        results/labelled_packets.csv, anomalies.csv, incidents.csv, incidents.json, summary.json
 Writes  results/figures/*.png, results/plots/*.csv (for `dvc plots`), results/report.html
 
 Open results/report.html in any browser; it is complete in itself and needs no network.
@@ -18,7 +18,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from netnormal import figures, inputs, report, stage, suppressions, tables, tallies
+from netnormal import documents, figures, inputs, report, stage, suppressions, tables, tallies
 
 PAGE_DPI = 150  # of the pictures in the report, at most: it is to stay small enough to send
 
@@ -27,6 +27,11 @@ def main(args: argparse.Namespace) -> str:
     results, output = Path(args.results), Path(args.output)
     settings = args.settings.visualize
     incidents = tables.read(results / "incidents.csv", tables.INCIDENTS)
+    details = {one["incident_id"]: one for one in documents.read(results / "incidents.json")}
+    if not set(incidents["incident_id"]) <= details.keys():
+        raise tables.InputError(
+            results / "incidents.json", "has other incidents than incidents.csv", "run  python detect.py"
+        )
     summary, about = summed_up(results / "summary.json")
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     incidents, hidden = rules.split(incidents)
@@ -51,6 +56,7 @@ def main(args: argparse.Namespace) -> str:
         page = report.page(
             made,
             incidents,
+            details,
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
             hidden=rules.told(hidden, summary.get("end")),

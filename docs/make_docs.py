@@ -73,8 +73,8 @@ the machine could read it.
   memory, what comes beyond is lost to the database (not to the files), is counted in `captures.lost_packets`,
   and is said once. A run that reads files waits 30 s, then ends with exit code 1; running it again stores
   what is missing.
-- **`--keep-days N`** deletes, at the start and hourly, what is more than N days older than the latest row, by
-  packet time. SQLite uses the room again, but its file does not shrink.
+- **`--keep-days N`** deletes, at the start, hourly, and at the end of a run that reads files, what is more than
+  N days older than the latest row, by packet time. SQLite uses the room again, but its file does not shrink.
 - **Versions.** The tables are of version {version}. An earlier database is brought up to date, a later one is
   refused.
 {measured}

@@ -14,6 +14,7 @@ from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
 from netnormal.incidents import SEVERITIES, UNUSUAL, IncidentMerger
 from netnormal.model import Model
+from netnormal.notices import INFO, Notices
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
@@ -36,10 +37,12 @@ class Judged:
 
 @dataclass
 class Outcome:
-    """What detection found in all: incidents, worst first, a table of LABELLED_PACKETS, and summary.json's content."""
+    """What detection found in all: incidents, worst first, tables of LABELLED_PACKETS and NOTICES, and summary.json's
+    content."""
 
     documents: list[dict[str, Any]]
     labelled_packets: pd.DataFrame
+    notices: pd.DataFrame
     summary: dict[str, Any]
 
     @property
@@ -131,6 +134,9 @@ class Detection:
         self._live = live
         self.windower = features.Windower(settings.extract_features)
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
+        self.notices = Notices()
+        self._memory = patterns.ScanMemory(settings.detect.patterns)
+        self._longest = max(settings.extract_features.windows_s)
         self.rows = self.anomalies = 0
         self._waiting: list[tuple[pd.DataFrame, np.ndarray]] = []  # anomalous rows and their drafts, not yet decided
         self._documents: dict[str, dict[str, Any]] = {}
@@ -191,6 +197,8 @@ class Detection:
             "anomalies": self.anomalies,
             "waiting": waiting,
             "merger": self.merger.state(),
+            "notices": self.notices.state(),
+            "memory": self._memory.state(),
         }
 
     def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
@@ -199,6 +207,8 @@ class Detection:
         self.rows, self.anomalies = int(state["rows"]), int(state["anomalies"])
         self._waiting = [(_restored(columns), np.array(drafts, np.int64)) for columns, drafts in state["waiting"]]
         self.merger.restore(state["merger"])
+        self.notices.restore(state["notices"])
+        self._memory.restore(state["memory"])
 
     @property
     def row_scores(self) -> np.ndarray:
@@ -231,7 +241,10 @@ class Detection:
             self._settings.patterns,
             window.window_s,
             self.model.known_before(window.start, window.start + window.window_s * SECOND),
+            self._memory if window.window_s == self._longest else None,
         )
+        self.notices.push(finding for finding in findings if finding.severity == INFO)
+        findings = [finding for finding in findings if finding.severity != INFO]
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
         end = window.start + window.window_s * SECOND
@@ -312,7 +325,7 @@ class Detection:
         labelled = self._labels.table(place, ids, least)
         summary = self._statistics.summary(manifest, self.windower.late) if self._labels.count else {}
         incidents = worst_first(self._documents.values())
-        return Outcome(incidents, labelled, summary | self._summary(incidents, labelled))
+        return Outcome(incidents, labelled, self.notices.table(), summary | self._summary(incidents, labelled))
 
     def _summary(self, incidents: list[dict[str, Any]], packets: pd.DataFrame) -> dict[str, Any]:
         severities = [document["severity"] for document in incidents]
@@ -322,6 +335,7 @@ class Detection:
                 "anomalies": self.anomalies,
                 "incidents": len(incidents),
                 "incidents_by_severity": {name: severities.count(name) for name in SEVERITIES},
+                "notices": self.notices.counts(),
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
                 "packets_beyond_packets_per_window": self.windower.evicted,

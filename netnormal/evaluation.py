@@ -19,6 +19,8 @@ EVENTS = ("attack", "start", "end", "found", "by_forest", "by_pattern", "named",
           "patterns", "time_to_detect_s")  # fmt: skip
 _CURVE_POINTS = 400
 _SECOND = 1_000_000_000
+_ROUNDED = 1_000_000  # flows begin so long before their time, which other tools round [ns]
+_AFTERWARDS = 5 * _SECOND  # and go on so long after their end: Zeek's tcp_close_delay
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,20 @@ class Truth:
 
 
 def truth(labels: pd.DataFrame, packets: pd.DataFrame, merged: Mapping[str, str]) -> Truth:
-    """The truth about `packets` from a table of tables.PACKET_LABELS or of tables.INTERVAL_LABELS.
+    """The truth about `packets` from a table of tables.PACKET_LABELS, tables.INTERVAL_LABELS or tables.FLOW_LABELS.
 
-    packets : columns packet, time, src_mac, dst_mac, src_ip, dst_ip; n rows.
+    packets : columns packet, time, src_mac, dst_mac, src_ip, dst_ip, protocol, src_port, dst_port; n rows.
     merged : label → the attack it counts with. Its packets are part of that event, and are in no packet figure.
 
     By packet: a packet without a label is benign. By interval: a packet has the label of the last interval that holds
     its time (both ends included) and names its two ends, in either direction, by IP or MAC address; an empty cell
-    names any. Raises ValueError if a label is for a packet that is not there, or a packet has two.
+    names any. By flow: a packet has the label of the last flow of its ends that began before it, if that is not over.
+    Raises ValueError if a label is for a packet that is not there, or a packet has two.
     """
-    words = _by_packet(labels, packets["packet"].to_numpy()) if "packet" in labels else _by_interval(labels, packets)
+    if "packet" in labels:
+        words = _by_packet(labels, packets["packet"].to_numpy())
+    else:
+        words = _by_flow(labels, packets) if "src_port" in labels else _by_interval(labels, packets)
     code, found = pd.factorize(words)  # in order of first appearance
     events = [merged.get(str(name), str(name)) for name in found]
     names = tuple(dict.fromkeys(name for name in events if name != BENIGN))
@@ -87,6 +93,34 @@ def _by_interval(labels: pd.DataFrame, packets: pd.DataFrame) -> np.ndarray:
                 for way, end in enumerate(ends):
                     named[way] &= ((packets[f"{end}_ip"] == name) | (packets[f"{end}_mac"] == name)).to_numpy()
         words[(time >= row.start) & (time <= row.end) & named.any(axis=0)] = row.label
+    return words
+
+
+def _by_flow(labels: pd.DataFrame, packets: pd.DataFrame) -> np.ndarray:
+    sides = [pd.concat([labels[name].astype(str), packets[ip].astype(str)], ignore_index=True)
+             for name, ip in (("source", "src_ip"), ("destination", "dst_ip"))]  # fmt: skip
+    address, _ = pd.factorize(pd.concat(sides, ignore_index=True))
+    ports = [np.concatenate([labels[name].to_numpy(), packets[name].to_numpy()]) for name in ("src_port", "dst_port")]
+    protocol = pd.concat([labels["protocol"].astype(str), packets["protocol"].astype(str)], ignore_index=True)
+    protocol = protocol.replace({"ICMPv6": "ICMP"})
+    n = len(labels)
+    ends = [part << 17 | (port + 1) for part, port in zip(np.split(address, 2), ports, strict=True)]
+    keys = pd.DataFrame({"low": np.minimum(*ends), "high": np.maximum(*ends), "protocol": protocol})
+    flow = keys.groupby(["low", "high", "protocol"], sort=False).ngroup().to_numpy()
+
+    # In order of flow and time: before each packet stands the flow's label that began last.
+    begun = labels["start"].to_numpy() - _ROUNDED
+    time = np.concatenate([begun, packets["time"].to_numpy()])
+    is_packet = np.arange(len(flow)) >= n
+    order = np.lexsort((is_packet, time, flow))
+    last = np.maximum.accumulate(np.where(is_packet[order], -1, np.arange(len(order))))
+    label = np.where(last >= 0, order[last], -1)[is_packet[order]]
+    packet = order[is_packet[order]]
+    mine = (label >= 0) & (flow[label] == flow[packet])
+    over = labels["end"].to_numpy()[np.where(mine, label, 0)] + _AFTERWARDS
+    mine &= time[packet] <= over
+    words = np.full(len(packets), BENIGN, object)
+    words[packet[mine] - n] = labels["label"].astype(str).to_numpy(object)[label[mine]]
     return words
 
 
@@ -171,6 +205,22 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
     return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, _CURVE_POINTS).round().astype(int))]
 
 
+def score_timeline(score: np.ndarray, time: np.ndarray, known: Truth) -> tuple[pd.DataFrame, float]:
+    """The highest score of benign and of attack packets over time, and the width of a bin [s].
+
+    score : float[n]; time : int64[n], ns. Returns time (start of a bin), benign, attack (NaN: no such packets in it),
+    at most 400 bins; those without packets are left out.
+    """
+    first = int(time.min())
+    width = max((int(time.max()) - first) // _CURVE_POINTS + 1, _SECOND)
+    bins = (time - first) // width
+    table = pd.DataFrame({"time": first + width * np.unique(bins)})
+    for name, mine in (("benign", known.benign), ("attack", known.attack >= 0)):
+        highest = pd.Series(score[mine]).groupby(bins[mine]).max()
+        table[name] = highest.reindex(np.unique(bins)).to_numpy(np.float64)
+    return table, width / _SECOND
+
+
 # ---------------------------------------------------------------- alerts
 
 
@@ -230,10 +280,10 @@ def attack_events(
     pattern. by_forest: a row between two of the attack's hosts, in a window that overlaps it, is anomalous; such a row
     is part of an incident, but perhaps of one with a pattern's name. named: an incident overlaps it in time
     and names one of its hosts as source or destination; more lenient, as two attacks by one host at one time are then
-    both named. time_to_detect_s: from the attack's first packet to the earliest moment a verdict was possible, which is
-    the end of the first window that has an anomalous row of a found incident between two of the attack's hosts. For an
-    incident without such a row (a pattern alone found it) it is the end of the shortest window that holds the last
-    packet of both, incident and attack. Empty if not found.
+    both named. time_to_detect_s: from the attack's first packet to the moment the first of these incidents was told
+    (`detected`). An incident that was told before the attack began counts from when it could show the attack: the end
+    of the first window with an anomalous row of it between two of the attack's hosts, or without such a row of the
+    shortest window that holds the last packet of both, incident and attack. Empty if not found.
     """
     window_end = anomalies["window_start"].to_numpy() + anomalies["window_s"].to_numpy() * _SECOND
     time, shortest = packets["time"].to_numpy(), shortest_window_s * _SECOND
@@ -251,7 +301,9 @@ def attack_events(
         for one in found.itertuples():
             ends = window_end[rows_of_it & (anomalies["incident_id"] == one.incident_id).to_numpy()]
             last = min(int(one.end), end)  # type: ignore[arg-type]
-            verdicts.append(int(ends.min()) if len(ends) else last // shortest * shortest + shortest)
+            shown = int(ends.min()) if len(ends) else last // shortest * shortest + shortest
+            # An incident that was told before the attack began is found by it later: when a window shows it.
+            verdicts.append(int(one.detected) if one.detected >= start else shown)  # type: ignore[arg-type, operator]
         rows.append(
             {
                 "attack": name,

@@ -193,7 +193,7 @@ def said(entry: Mapping[str, Any]) -> str:
     if entry["value"] is None:
         return str(entry["words"])
     out = f"{entry['spreads']:,.0f} spreads out"
-    return f"{entry['words']} {_amount(entry['value'], entry)} (usually {usual(entry)}; {out})"
+    return f"{entry['words']} {amount(entry)} (usually {usual(entry)}; {out})"
 
 
 def brief(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -203,7 +203,12 @@ def brief(entries: Sequence[Mapping[str, Any]]) -> str:
     if not ranged:
         return ""
     furthest = max(ranged, key=lambda one: one["spreads"])
-    return f"{furthest['words']} {_amount(furthest['value'], furthest)}, usually {usual(furthest)}"
+    return f"{furthest['words']} {amount(furthest)}, usually {usual(furthest)}"
+
+
+def amount(entry: Mapping[str, Any]) -> str:
+    """The value of a feature that has a range, with its unit."""
+    return _amount(entry["value"], entry)
 
 
 def usual(entry: Mapping[str, Any]) -> str:

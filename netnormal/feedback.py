@@ -7,7 +7,6 @@ who wants to hear no more of one thing writes a suppression.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal import tables
+from netnormal import documents, tables
 from netnormal.plain import cell, plain
 from netnormal.tables import FEEDBACK, InputError
 
@@ -137,40 +136,21 @@ def given(verdicts: Sequence[str], results: str | os.PathLike[str], reason: str 
     return f"{said} → {FILE}; models change at the next  python train_model.py  only"
 
 
-def find(identifier: str, results: str | os.PathLike[str]) -> tuple[Mapping[str, Any], Path]:
+def find(identifier: str, results: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
     """The document of the incident with this id, and the folder that tells of it: `results`, or its `live`.
 
     Raises InputError if there is none, or if an incidents.json is damaged.
     """
     files = [Path(results) / "incidents.json", Path(results) / "live" / "incidents.json"]
+    there = [path for path in files if path.exists()] or files[:1]
     known: list[str] = []
-    for path in files:
-        for document in _documents(path):
+    for path in there:
+        for document in documents.read(path):
             if document["incident_id"] == identifier:
                 return document, path.parent
             known.append(document["incident_id"])
-    if not any(path.exists() for path in files):
-        raise InputError(files[0], "does not exist", "judge some traffic first:  python detect.py")
     remedy = f"name one of the {len(known):,} it has, as {known[0]}" if known else "there is nothing to judge"
-    raise InputError(files[0], f"has no incident {plain(identifier, 40)}", remedy)
-
-
-def _documents(path: Path) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "make it readable") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"is not JSON ({error})", "write it again with  python detect.py") from error
-    wanted = ("incident_id", "pattern", "title", "start")
-    right = isinstance(found, list) and all(
-        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in wanted) for one in found
-    )
-    if not right:
-        raise InputError(path, "holds something else than incidents", "write it again with  python detect.py")
-    return found
+    raise InputError(there[0], f"has no incident {plain(identifier, 40)}", remedy)
 
 
 def _rows_of(identifier: str, results: Path) -> str | None:

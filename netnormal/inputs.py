@@ -74,7 +74,7 @@ def manifest(path: str) -> dict[str, Any]:
         return tables.read_json(beside, "write it again with  python capture.py") if beside.exists() else {}
     whole: dict[str, Any] = {"problems": []}
     for one in [manifest(str(file)) for file in captures(Path(path))]:
-        for name in ("packets", "kernel_drops", "interface_drops"):
+        for name in ("packets", "kernel_drops", "interface_drops", "duplicate_packets", "oversized_packets"):
             if one.get(name) is not None:
                 whole[name] = whole.get(name, 0) + one[name]
         whole["drop_share_limit"] = min(whole.get("drop_share_limit", 1.0), one.get("drop_share_limit") or 0.0)

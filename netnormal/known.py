@@ -53,6 +53,7 @@ class Known:
     devices: set[str] = field(default_factory=set)  # seen on the link
     served: set[tuple[str, str]] = field(default_factory=set)  # host and service that answered
     pairs: set[tuple[str, str]] = field(default_factory=set)  # hosts that talked, in alphabetical order
+    hosts: set[str] = field(default_factory=set)  # seen at all
     span_s: float = 0.0  # how long the baseline is, in windows
 
     @classmethod
@@ -84,6 +85,7 @@ class Known:
                 made.served.add((destination, service))
                 made.pairs.add((min(source, destination), max(source, destination)))
         made.devices -= set(UNSPECIFIED)
+        made.hosts = {host for talk in made.talks for host in talk[:2]} | made.devices
         start = table["window_start"].to_numpy(np.int64)
         made.span_s = float((start + table["window_s"].to_numpy(np.int64) * SECOND).max() - start.min()) / SECOND
         return made
@@ -135,10 +137,6 @@ class Known:
         """Who answered DHCP or DHCPv6: a server's answer is seen as one, or as a question to the client."""
         answered = {host for host, service in self.served if service in ("UDP/67", "UDP/547")}
         return answered | self.servers("UDP/68", "UDP/546")
-
-    def is_new(self, host: str) -> bool:
-        """Was the host never seen at all?"""
-        return host not in self.devices and not any(host in talk[:2] for talk in self.talks)
 
 
 def is_private(host: str) -> bool:

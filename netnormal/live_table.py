@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import io
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -10,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 LINE_S = 60
 _log = logging.getLogger("netnormal")
@@ -35,11 +38,22 @@ def losses(state: Mapping[str, Any]) -> str:
     return ", ".join(known) or "not counted"
 
 
+def oddities(state: Mapping[str, Any]) -> str:
+    """What happened to packets short of being lost, in words; nothing where nothing did."""
+    words = {
+        "duplicate_packets": "came twice",
+        "oversized_packets": "longer than the MTU",
+        "backward_steps": "before their time",
+    }
+    return ", ".join(f"{state[name]:,} {text}" for name, text in words.items() if state.get(name))
+
+
 def line(state: Mapping[str, Any]) -> str:
     """One line."""
+    odd = oddities(state)
     return (
         f"{state['elapsed_s']:,.0f} s, {state['packets']:,} packets, {state['packets_per_s']:,}/s, "
-        f"{state['mbit_per_s']:,.1f} Mbit/s; lost: {losses(state)}"
+        f"{state['mbit_per_s']:,.1f} Mbit/s; lost: {losses(state)}{f'; {odd}' if odd else ''}"
     )
 
 
@@ -68,6 +82,8 @@ def table(state: Mapping[str, Any], title: str = "") -> Table:
     )
     lost = any(state.get(name) for name in ("kernel_drops", "interface_drops", "disk_drops"))
     shown.add_row("lost", f"[bold red]{losses(state)}[/]" if lost else losses(state))
+    if odd := oddities(state):
+        shown.add_row("odd", odd)
     shown.add_row("files", f"csv {amount(state['csv_bytes'])}, pcap {amount(state['pcap_bytes'])}")
     return shown
 
@@ -85,6 +101,14 @@ def interfaces(listed: Iterable[Any]) -> str:
         "  ".join([*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
     )
     return "\n".join(lines)
+
+
+def prepare() -> None:
+    """Load what showing needs now, rather than when we may no longer read it."""
+    nothing: dict[str, Any] = {"protocols": {}, "talkers": {}, "handshake_median_s": None, "handshake_p95_s": None}
+    shown = Console(file=io.StringIO(), force_terminal=True)
+    shown.print(table(collections.defaultdict(int, nothing), "–"))
+    shown.print(Text("–"), "[bold]:warning:[/]")
 
 
 class LiveTable:

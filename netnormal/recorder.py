@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -24,7 +25,7 @@ from netnormal.manifest import Tally
 from netnormal.tables import InputError
 
 _MANIFEST_S = 10  # seconds between two states of the manifest while the capture runs
-_WAITING = 4  # blocks that may wait to be written; then the kernel's buffer fills
+_WAITING = 2  # blocks that may wait to be written; then the kernel's buffer fills
 _log = logging.getLogger("netnormal")
 Taker = Callable[[pd.DataFrame], None]
 
@@ -58,6 +59,7 @@ def prepare(link_type: int) -> None:
     statistics.add(packets.Decoder().decode(block))
     statistics.summary()
     Tally().manifest({}, {}, [])  # loads what it needs while we may still read it, too
+    gc.freeze()  # what is loaded by now stays: not to be looked through again and again
 
 
 # ---------------------------------------------------------------- files of now
@@ -94,9 +96,9 @@ class _Segment:
             try:
                 plan.table.parent.mkdir(parents=True, exist_ok=True)
                 self._table = plan.table.open("ab" if before else "xb", buffering=0)
-                undo.callback(self._undo, before is None)
-                earlier.hold(self._table)
                 self._pcap = None
+                undo.callback(self.undo)
+                earlier.hold(self._table)
                 if plan.pcap:
                     pcap = plan.beside(".pcap")
                     self._pcap = PcapWriter(pcap, source.link_types[0], source.snaplen, before is not None)
@@ -108,10 +110,12 @@ class _Segment:
                 raise _cannot(plan.table, error) from error
             undo.pop_all()
 
-    def _undo(self, created: bool) -> None:
+    def undo(self) -> None:
         """Leave nothing of files that could not all be made."""
         self._table.close()
-        for kind in earlier.KINDS if created else ():
+        if self._pcap:
+            self._pcap.close()
+        for kind in () if self.before else earlier.KINDS:
             self.plan.beside(kind).unlink(missing_ok=True)
 
     @property
@@ -195,6 +199,7 @@ class Recorder:
         self._given = self._unwritten = 0
         self._statistics = traffic.TrafficStatistics()
         self._lost_before: dict[str, int | None] = {}
+        self._odd_before: dict[str, int] = {}
         if before:
             self._lost_before = {name: -(before.manifest.get(name) or 0) for name in source.losses()}
             self.undecoded = -sum(before.undecoded.values())
@@ -211,7 +216,11 @@ class Recorder:
 
     def _open(self, before: earlier.Earlier | None = None) -> None:
         segment = _Segment(self.plan, self._source, before)
-        segment.write_manifest(self._about(segment), [*segment.problems, earlier.UNFINISHED])
+        try:
+            segment.write_manifest(self._about(segment), [*segment.problems, earlier.UNFINISHED])
+        except InputError:
+            segment.undo()
+            raise
         self._segment = segment
 
     def __enter__(self) -> Recorder:
@@ -307,12 +316,23 @@ class Recorder:
         return about | {"disk_drops": self._unwritten, "runs": segment.runs, "drop_share_limit": self.plan.drop_share}
 
     def _close(self, problems: list[str]) -> None:
+        self._odd_before = self._oddities()
         segment, self._segment = self._segment, None
         if segment is not None:
             about = self._about(segment) | {"statistics": self.state}
             self.undecoded += sum(segment.decoder.undecoded.values())
             segment.close(about, [*segment.problems, *self._source.problems, *problems])
             self._lost_before = self._source.losses()
+
+    def _oddities(self) -> dict[str, int]:
+        """Of all segments: what the capture point, an adapter or the clock did to the packets."""
+        tally = self._segment.tally if self._segment else Tally()
+        now = {
+            "duplicate_packets": tally.duplicates,
+            "oversized_packets": tally.oversized,
+            "backward_steps": tally.backward_steps,
+        }
+        return {name: count + self._odd_before.get(name, 0) for name, count in now.items()}
 
     def _note(self, now: float) -> None:
         """Bring `state` up to date."""
@@ -337,6 +357,7 @@ class Recorder:
             "handshake_p95_s": handshake["p95_s"],
             **self._source.losses(),
             "disk_drops": self._unwritten,
+            **self._oddities(),
             "csv_bytes": self._segment.csv_bytes if self._segment else 0,
             "pcap_bytes": self._segment.pcap_bytes if self._segment else 0,
         }

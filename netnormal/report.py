@@ -6,7 +6,6 @@ All text goes through Jinja2 with escaping on: what came from the network (names
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from netnormal import __version__
+from netnormal import __version__, explanation, quantities, words
 from netnormal.figures import SEVERITIES
-from netnormal.figures.words import size
+from netnormal.patterns import KINDS
 from netnormal.tables import nanoseconds
 
 IN_SUMMARY = 7  # incidents named on the first page
 IN_DETAIL = 40  # incidents with their reasons
-IN_REASONS = 10  # reasons of an incident
+IN_IDS = 3  # Community IDs of an incident
 IN_BRIEF = 200  # incidents with a line each; the rest is in incidents.csv
 
 #: Of each picture its name (also its file's), what it shows, and how to read it: first those of what was found.
@@ -58,6 +57,7 @@ SEEN = {
 def page(
     pictures: Mapping[str, Mapping[str, bytes]],
     incidents: pd.DataFrame,
+    details: Mapping[str, Mapping[str, Any]],
     *,
     subject: str,
     about: Facts,
@@ -67,11 +67,13 @@ def page(
 
     pictures   : by names of FOUND and SEEN, PNGs by names of figures.LOOKS; others are left out.
     incidents  : tables.INCIDENTS, worst first.
+    details    : by the id of each incident its document, see `documents`.
     subject    : one line that says which traffic this is about.
     about      : see `facts`.
     hidden     : sentences about incidents that are suppressed, see `suppressions`.
     """
-    rows = [_incident(row) for row in incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)]
+    shown = incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)
+    rows = [_incident(row, details[str(row.incident_id)]) for row in shown]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -104,21 +106,22 @@ def headline(incidents: pd.DataFrame) -> str:
     return f"{len(incidents):,} incident{'s' if len(incidents) > 1 else ''}: {', '.join(parts)}"
 
 
-def _incident(row: Any) -> dict[str, Any]:
-    """What the template shows of a row of tables.INCIDENTS."""
+def _incident(row: Any, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows of a row of tables.INCIDENTS and its document."""
     moment = _clock(row.start)
-    lasting = _lasting((row.end - row.start) / 1e9)
+    lasting = quantities.span((row.end - row.start) / 1e9)
     known = [
         ("When", f"{str(np.datetime64(row.start, 'ns'))[:10]} {moment} to {_clock(row.end)} UTC ({lasting})"),
         ("Who", row.source),
         ("To whom", _listed(row.destinations)),
         ("Services", _listed(row.services)),
-        ("Amount", f"{row.packets:,} packets, {size(row.bytes)}"),
+        ("Amount", f"{row.packets:,} packets, {quantities.size(row.bytes)}"),
         ("Score", f"{row.score:.3f}"),
         (
             "Kind",
             f"{str(row.pattern).replace('_', ' ')}" + (f", ATT&CK {row.technique}" if _has(row.technique) else ""),
         ),
+        ("Community ID", _listed(" ".join(document["community_ids"]), IN_IDS)),
     ]
     return {
         "anchor": row.incident_id,
@@ -126,7 +129,9 @@ def _incident(row: Any) -> dict[str, Any]:
         "title": row.title,
         "when": f"{moment} UTC",
         "facts": [(name, value) for name, value in known if _has(value)],
-        "reasons": _reasons(row.reasons),
+        "evidence": words.evidence(document["evidence"]) if str(row.pattern) in KINDS else "",
+        "features": [_feature(one) for one in document["explanation"]],
+        "normal": document["normal"],
         "display_filter": row.display_filter if _has(row.display_filter) else "",
     }
 
@@ -137,20 +142,15 @@ def _embedded(words: tuple[str, str], looks: Mapping[str, bytes]) -> dict[str, s
     return {"title": words[0], "caption": words[1], **data}
 
 
-def _reasons(text: object) -> list[str]:
-    """The parts of `text` between semicolons outside brackets, at most IN_REASONS of them.
-
-    A feature is said once, with the first value it has: windows of several lengths tell of the same thing.
-    """
-    parts = re.split(r";\s(?![^()]*\))", text) if isinstance(text, str) else []
-    said: dict[str, str] = {}
-    for part in parts:
-        words = part.strip().removeprefix("unusual: ")
-        feature = re.match(r"[^\d(]*", words).group()  # type: ignore[union-attr]
-        said.setdefault(feature or words, words)
-    kept = [words for words in said.values() if words]
-    more = len(kept) - IN_REASONS
-    return kept[:IN_REASONS] + ([f"and {more} more in incidents.csv"] if more > 0 else [])
+def _feature(entry: Mapping[str, Any]) -> dict[str, str]:
+    """A feature that made an incident unusual, as cells of a table."""
+    ranged = entry["value"] is not None
+    return {
+        "words": entry["words"],
+        "value": explanation.amount(entry) if ranged else "",
+        "usual": f"{explanation.usual(entry)} in {entry['window_s']:g} s" if ranged else "",
+        "share": f"{entry['share']:.0%}",
+    }
 
 
 def _has(value: object) -> bool:
@@ -167,20 +167,11 @@ def _clock(time_ns: int) -> str:
     return str(np.datetime64(int(time_ns), "ns"))[11:19]
 
 
-def _lasting(seconds: float) -> str:
-    if seconds < 1:
-        return "under a second"
-    for factor, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * factor:
-            return f"{seconds / factor:.3g} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def span(start_ns: int, end_ns: int) -> str:
     """First to last moment in words, to the second, with how long it is."""
     first, last = (str(np.datetime64(int(t), "ns"))[:19].replace("T", " ") for t in (start_ns, end_ns))
     last = last[11:] if first[:10] == last[:10] else last
-    return f"{first} to {last} UTC ({_lasting((end_ns - start_ns) / 1e9)})"
+    return f"{first} to {last} UTC ({quantities.span((end_ns - start_ns) / 1e9)})"
 
 
 @dataclass(frozen=True)
@@ -200,7 +191,7 @@ def facts(summary: Mapping[str, Any]) -> Facts:
     distinct = summary["distinct"]
     looked_at = [
         ("Time", span(nanoseconds(summary["start"]), nanoseconds(summary["end"])) if summary["packets"] else "none"),
-        ("Packets", f"{summary['packets']:,} ({size(summary['bytes'])})"),
+        ("Packets", f"{summary['packets']:,} ({quantities.size(summary['bytes'])})"),
         ("Anomalous", f"{found['anomalous_packets']:,} packets ({found['anomalous_packets_ratio']:.2%})"),
         ("Addresses", f"{'' if distinct['exact'] else 'at least '}{distinct['ip_addresses']:,}"),
         (
@@ -209,6 +200,8 @@ def facts(summary: Mapping[str, Any]) -> Facts:
         ),
         ("In windows of", lengths or "no length: named patterns only"),
     ]
+    new = [f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()]
+    looked_at += [("New, but no incident", f"{', '.join(new)} (notices.csv)")] if new else []
     doubts = [str(reason) for reason in health["reasons"]]
     if found["window_lengths_without_model_s"]:
         left_out = ", ".join(f"{length} s" for length in found["window_lengths_without_model_s"])

@@ -63,6 +63,7 @@ class TrainModel:
     calibration_share: float
     calibration_folds: int
     tail_share: float
+    stray_probability: float
     heavier_tail_ratio: float
     alert_budget_per_day: float
 
@@ -81,6 +82,7 @@ class TrainModel:
         _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
         _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
         _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(0 <= self.stray_probability < 1, "stray_probability", self.stray_probability, "from 0 (off) to under 1")
         _check(self.heavier_tail_ratio >= 1, "heavier_tail_ratio", self.heavier_tail_ratio, "1 or more")
         _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")
 
@@ -93,6 +95,7 @@ class Patterns:
     scan_false_alarm: float
     scan_ports: int
     scan_hosts: int
+    scan_memory_s: int
     stealth_ports: int
     route_trace_ttl: int
     syn_flood_per_s: int
@@ -113,6 +116,7 @@ class Patterns:
     dga_domains: int
     guess_connections: int
     guess_span_s: int
+    guess_connections_new: int
     guess_ports: tuple[int, ...]
     web_guesses: int
     web_guesses_per_s: int

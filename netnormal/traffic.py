@@ -29,6 +29,7 @@ PAGE_S = 256  # seconds counted together in memory
 #: Packet sizes as RMON has them (RFC 2819, etherStatsPkts…Octets); the upper end belongs to the range [bytes].
 SIZE_ENDS = (64, 127, 255, 511, 1023, 1518)
 NOT_DECODED = "not decoded"
+ODD_SHARE = 0.01  # of the packets: more duplicates, or more frames that an adapter joined, change what is counted
 UNDECODED_SHARE = 0.01  # of the packets: more than this and the statistics do not speak for the network
 
 
@@ -78,7 +79,7 @@ class _Strides:
 
     def push(self, packets: pd.DataFrame) -> Iterator[pd.DataFrame]:
         start = 0
-        used = packets[_USED]
+        used = packets[_USED].copy()  # so that the rest of the block can go
         while start < len(packets):
             part = used.iloc[start : start + STRIDE - self._count]
             start += len(part)
@@ -230,6 +231,15 @@ class _Sums:
             count = lost[name] or 0
             if count > bearable * (count + (manifest.get("packets") or self.packets)):
                 reasons.append(f"{words} lost {count:,} packets, which nobody has seen")
+        whole = max(manifest.get("packets") or self.packets, 1)
+        odd = {name: manifest.get(name) for name in ("duplicate_packets", "oversized_packets")}
+        for name, words in (
+            ("duplicate_packets", "were captured twice: the capture point sees their way in two places"),
+            ("oversized_packets", "are longer than the wire allows: the adapter joined them (offloading)"),
+        ):
+            odd_share = (odd[name] or 0) / whole
+            if odd_share > ODD_SHARE:
+                reasons.append(f"{odd_share:.1%} of the packets {words}")
         reasons += [str(problem) for problem in manifest.get("problems", [])]
         if not self.packets:
             reasons.append("the capture has no packets")
@@ -243,6 +253,7 @@ class _Sums:
             "backward_steps": self.backward_steps,
             "largest_backward_step_s": self.largest_backward_step / SECOND,
             **lost,
+            **odd,
         }
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from netnormal import tables, words
+from netnormal import quantities, tables
 
 MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
@@ -42,7 +42,7 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
     head = head.replace("1 incidents", "1 incident") if len(incidents) == 1 else head
     traffic = "the conversations given"
     if "packets" in summary:
-        traffic = f"{summary['packets']:,} packets over {words.span(summary['duration_s'])}"
+        traffic = f"{summary['packets']:,} packets over {quantities.span(summary['duration_s'])}"
         traffic += f", {found['anomalous_packets_ratio']:.1%} of them anomalous"
     console.print(Text.assemble((head, "bold"), f" in {traffic}"))
     if len(incidents):
@@ -57,10 +57,18 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
         if len(incidents) > MOST_SHOWN:
             console.print(f"… and {len(incidents) - MOST_SHOWN:,} more")
         console.print("(times are UTC)", style="dim")
-    for line in also:
+    for line in (*also, *noticed(found)):
         console.print(Text(f"{line[:1].upper()}{line[1:]}.", "dim"))
     health = summary.get("health")
     if health and health["status"] != "ok":
         console.print()
         console.print(Text(f"Health: {health['status']}: {'; '.join(health['reasons'])}", "yellow"))
     console.print()
+
+
+def noticed(found: dict[str, Any]) -> list[str]:
+    """What the summary's section `detection` says of notices, in a sentence without a full stop; none without any."""
+    counts = [
+        f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()
+    ]
+    return [f"no incidents, but new: {', '.join(counts)}: see notices.csv"] if counts else []

@@ -7,6 +7,7 @@ from typing import Any
 
 from netnormal import explanation as feature_words
 from netnormal.patterns import MANY, Evidence
+from netnormal.quantities import size, span
 
 #: what a scanner sent, by pattern
 PROBES = {
@@ -155,6 +156,21 @@ def title(
     return words
 
 
+def notice(pattern: str, source: str, new: Sequence[str], evidence: Evidence) -> str:
+    """What is new about a host, in one sentence without a full stop."""
+    if pattern == "new_device":
+        return f"{source} is new on the link"
+    if pattern == "new_service":
+        return f"{source} answers by {_listed(new, 3)}, which it did not before"
+    if pattern == "first_contact":
+        return f"{source} talked with {_listed(new, 3)} for the first time"
+    words = f"{source} called {_listed(new, 3)} {int(evidence['calls']):,} times, about every "
+    words += (
+        f"{span(float(evidence['gap_s']))}, for {span(float(evidence['calling_s']))}: too short to say whether it is"
+    )
+    return f"{words} a beacon"
+
+
 #: pattern → what hosts do that have nothing of the kind; of others the baseline alone says what is normal
 NORMAL = {
     "port_scan": "a host asks another for few services, and most of them answer",
@@ -204,24 +220,6 @@ def evidence(found: Evidence) -> str:
     if int(found.get("sources", 1)) > 1:
         parts.append(f"from {found['sources']:,} sources, {float(found['busiest_source_share']):.0%} from the busiest")
     return ", ".join(parts)
-
-
-def span(seconds: float) -> str:
-    """A length of time as people say it: 78 ms, 1.4 s, 3 min, 2.5 h."""
-    for length, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.3g} {unit}"
-    if seconds < 0.001:
-        return "an instant"
-    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
-
-
-def size(count: int) -> str:
-    """A number of bytes as people say it: 512 bytes, 4.1 kB, 3.2 MB."""
-    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def _ports(services: Sequence[str]) -> list[str]:

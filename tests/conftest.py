@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -43,6 +43,21 @@ def earlier(tmp_path: Path) -> Path:
     for name in ("captured_data.csv", "captured_data.json", "captured_data.pcap"):
         (tmp_path / "dataset" / name).write_text("earlier")
     return tmp_path / "dataset"
+
+
+@pytest.fixture
+def netns() -> Iterator[str]:
+    """A network namespace with a pair of interfaces, v0 and v1; gone afterwards."""
+    if not shutil.which("ip"):
+        pytest.skip("iproute2 is not installed")
+    name = f"nn{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up", "link set lo up"):
+            subprocess.run(["ip", "-n", name, *words.split()], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 @pytest.fixture

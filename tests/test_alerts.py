@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import json
 import re
+import socket
 import time
 
 import pandas as pd
@@ -15,6 +15,7 @@ import receivers
 from conftest import ROOT
 from dotenv import dotenv_values
 
+import detect
 from netnormal import settings, sinks, suppressions, tables
 from netnormal.sinks import alerts, channels, messages
 
@@ -36,10 +37,13 @@ class Kept:
     """A channel that keeps what it is offered."""
 
     def __init__(self):
-        self.name, self.failing, self.lost, self.settled, self.messages = "kept", "", 0, True, []
+        self.name, self.failing, self.lost, self.messages, self.slow = "kept", "", 0, [], False
 
     def offer(self, message):
         self.messages.append(message)
+
+    def owes(self, message):
+        return self.slow
 
     def close(self, until):
         pass
@@ -110,6 +114,24 @@ def test_the_same_source_and_pattern_is_told_again_after_the_interval_only():
     assert len(desk.tell(document(4, source="10.0.0.1"))) == 3
     desk.passes(3600)
     assert desk.channel.subjects[3:] == ["1 incident (1 high)"]
+
+
+def test_what_waited_and_is_told_at_once_after_all_is_in_no_digest():
+    desk = Desk(alert_interval_s=900, digest_s=3600)
+    desk.tell(document(1), document(2, source="10.0.0.1"))
+    desk.passes(900)
+    desk.tell(document(2, source="10.0.0.1", packets=13))
+    desk.passes(3600)
+    desk.sink.close()
+    assert len(desk.channel.messages) == 2
+
+
+@pytest.mark.parametrize(("packets", "wall"), [(-86_400, 1), (1, -86_400)])
+def test_a_clock_that_was_set_back_silences_nothing(packets, wall):
+    desk = Desk(per_hour=1)
+    desk.tell(document(1))
+    desk.passes(packets, wall=wall)
+    assert len(desk.tell(document(2, source="10.0.0.1"))) == 2
 
 
 def test_in_an_hour_no_more_than_the_ceiling_and_the_rest_in_the_digest():
@@ -188,10 +210,14 @@ def test_a_restart_tells_nothing_twice_and_forgets_nothing(tmp_path):
 def test_what_was_not_tried_before_a_kill_is_told_after_it(tmp_path):
     memory = tmp_path / "alerts.json"
     first = Desk(memory=memory)
-    first.channel.settled = False
     first.tell(document(1))
+    first.channel.slow = True
+    first.tell(document(2))
     second = Desk(memory=memory)
-    assert second.tell(document(1)) == ["10.0.0.1 scanned"]
+    assert second.tell(document(1), document(2)) == ["10.0.0.2 scanned"]
+    first.channel.slow = False
+    first.passes(1)
+    assert Desk(memory=memory).tell(document(1), document(2)) == []
 
 
 def test_a_broken_memory_is_told_in_a_sentence(tmp_path):
@@ -315,6 +341,25 @@ def test_a_mail_server_without_a_trusted_certificate_or_with_another_password_ge
     assert box.mails == []
 
 
+def test_mail_in_the_clear_is_warned_of(caplog):
+    channels.Channel("mail", "mailto://u:geheimes@example.org?smtp=mail.example.org", 10, 1)
+    channels.Channel("safe", "mailtos://u:geheimes@example.org?smtp=mail.example.org", 10, 1)
+    said = [record.getMessage() for record in caplog.records if record.name == "netnormal"]
+    assert said == ["alerts by mail: mail without encryption: write mailtos:// (docs/alerts.md)"]
+
+
+def test_syslog_gets_one_line():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(30)
+        channel = channels.Channel("log", f"rsyslog://127.0.0.1:{receiver.getsockname()[1]}/local0?logpid=no", 10, 1)
+        assert channel.send(messages.of_incident(document(title=HOSTILE))) == ""
+        line = receiver.recv(10_000).decode()
+    local0_critical = 16 * 8 + 2  # RFC 5424, 6.2.1
+    assert line.startswith(f"<{local0_critical}>- netnormal: high: x\\x0d\\x0aBcc: all@example.org")
+    assert line.isprintable()
+
+
 # ---------------------------------------------------------------- channels that fail
 
 
@@ -365,9 +410,26 @@ def test_a_receiver_that_is_not_there_is_told_without_secrets():
         f"mailtos://alarm:geheimes@example.org:{free_port()}?smtp=127.0.0.1&to=ops@example.org",
     ):
         why = channels.Channel("gone", url, 10, 1).send(messages.test())
-        assert "refused" in why
+        assert why == "Connection refused"
         assert "hidden" not in why
         assert "geheimes" not in why
+
+
+def test_what_a_failing_channel_says_of_its_address_is_masked(monkeypatch):
+    import requests
+
+    def post(self, **given):
+        raise requests.ConnectionError(f"{given['url']} broke for user {given.get('auth')}")
+
+    monkeypatch.setattr(requests.Session, "request", post)
+    for url in (
+        "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "json://geheim-user:geheimes@example.org/TIiajkdnlazkcOXrIdevi7FQ",
+        "jsons://example.org/T1JJ3T3L2?key=TIiajkdnlazkcOXrIdevi7FQ",
+    ):
+        why = channels.Channel("hook", url, 10, 1).send(messages.test())
+        assert "broke" in why
+        assert not re.search("T1JJ3T3L2|A1BRTD4JD|TIiajkdn|geheim", why)
 
 
 def test_channels_come_from_the_environment_and_the_file_env(tmp_path, monkeypatch):
@@ -398,7 +460,7 @@ def test_test_alert_says_what_came_of_each_channel(run_script, tmp_path, pem):
         done = run_script("detect.py", "--test-alert", SSL_CERT_FILE=str(pem))
         assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr  # others can read .env
         assert done.stdout == "mail: sent\nweb: sent\n2 test messages sent: see whether they arrived\n"
-        assert box.mails[0]["Subject"] == "[netnormal] low: this is a test"
+        assert box.mails[0]["Subject"] == "[netnormal] this is a test"
         hook.answers = [404]
         done = run_script("detect.py", "--test-alert", "-v", SSL_CERT_FILE=str(pem))
     assert done.returncode == 1
@@ -418,12 +480,10 @@ def test_without_a_channel_alert_is_refused_and_says_where_to_write_one(run_scri
         )
 
 
-@pytest.mark.parametrize(("alert", "follow", "told"), [(None, False, 0), (None, True, 1), (False, True, 0)])
-def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(
-    alert, follow, told, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(("options", "told"), [([], 0), (["--follow"], 1), (["--follow", "--no-alert"], 0)])
+def test_a_run_over_files_tells_only_if_asked_and_following_unless_told_not_to(options, told, tmp_path, monkeypatch):
     monkeypatch.setenv("NETNORMAL_ALERT_LOG", "syslog://")
-    args = argparse.Namespace(alert=alert, follow=follow, output=tmp_path, database=None, keep_days=None)
+    args = detect.arguments().parse_args(["--output", str(tmp_path), *options])
     found = sinks.opened(args, settings.load(ROOT / "params.yaml"), suppressions.Suppressions())
     assert sum(isinstance(sink, alerts.Alerts) for sink in found) == told
 

@@ -18,7 +18,7 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_RR
 from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
-from scapy.layers.l2 import ARP, LLC, SNAP, Dot1Q, Ether
+from scapy.layers.l2 import ARP, LLC, SNAP, Dot1Q, Dot3, Ether
 
 from netnormal import anonymize, frames, inputs, tables
 from netnormal.anonymize import Anonymizer
@@ -128,7 +128,16 @@ def traffic() -> list[bytes]:
         ether / IP(src=A, dst=B, frag=3) / b"hushhush",
         Ether(src=MAC_A, dst=MAC_B, type=0x88CC) / b"printer-of-anna",
         Ether(src=MAC_A, dst=MAC_B, type=0x8864) / b"\x11\0\0\1\0\x40\0\x21" / quoted,
-        ether / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / quoted,
+        Dot3(src=MAC_A, dst=MAC_B) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / quoted,
+        Ether(src=MAC_A, dst=MAC_B, type=0x8847) / b"\0\1\0\x40\0\1\x11\x40" / quoted,
+        Ether(src=MAC_A, dst=MAC_B, type=0x8847) / b"\0\1\x11\x40" / ip6 / UDP() / b"hushhush",
+        # Ethernet below a label, with an address that looks like the version and length of IPv4
+        Ether(src=MAC_A, dst=MAC_B, type=0x8847) / b"\0\1\x11\x40" / Ether(dst="45:00:00:a1:b2:c3", src=MAC_B) / ip,
+        Ether(src=MAC_A, dst=MAC_B, type=0x8863) / b"\x11\x07\0\0\0\x13\1\2\0\x0fprinter-of-anna",
+        Dot3(src=MAC_A, dst=MAC_B)
+        / LLC(dsap=0xAA, ssap=0xAA, ctrl=3)
+        / SNAP(OUI=0xC, code=0x2000)
+        / b"printer-of-anna",
     ]
     return [bytes(one) for one in made]
 
@@ -152,14 +161,15 @@ def test_nothing_real_is_left_and_the_rest_is_as_it_was(shared):
         content = (shared / f"shared.{kind}").read_bytes()
         assert [secret for secret in SECRETS if secret in content] == []
     real, made = (tables.read(shared / name, tables.PACKETS) for name in ("x.csv", "shared.csv"))
-    decoded = real.tunnel.isna() & made.undecoded.isna() & (real.index < 13)
-    assert decoded.sum() == 12  # all but the tunnel
+    decoded = real.tunnel.isna() & made.undecoded.isna() & (real.index < 18)
+    assert decoded.sum() == 17  # all but the tunnel
+    assert made.network[15:].tolist() == ["IPv4", "IPv4", "IPv6", "MPLS", "PPPoE-Discovery", "CDP"]
     for name in ("time", "length", "vlan", "network", "protocol", "src_port", "dst_port", "ttl", "fragment", "payload"):
         assert real[name][decoded].astype(str).tolist() == made[name][decoded].astype(str).tolist(), name
     for name in ("tcp_flags", "icmp_type", "icmp_code", "arp_operation"):
         assert real[name].astype(str).tolist() == made[name].astype(str).tolist(), name
     for name in ("src_ip", "dst_ip", "src_mac", "dst_mac"):
-        pairs = set(zip(real[name][:13].astype(str), made[name][:13].astype(str), strict=True))
+        pairs = set(zip(real[name][:18].astype(str), made[name][:18].astype(str), strict=True))
         assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}), name
     manifest = json.loads((shared / "shared.json").read_text())
     assert (manifest["anonymized"], manifest["source"]) == (True, "an anonymised capture file")
@@ -212,3 +222,32 @@ def test_a_bad_key_is_told_in_one_sentence(run_script, tmp_path, content):
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "head -c 32 /dev/urandom > key" in done.stderr
     assert not (tmp_path / "dataset/captured_data.csv").exists()
+
+
+def test_features_of_an_anonymised_capture_are_those_of_the_original_but_for_dns(run_script, tmp_path, sample):
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "key").chmod(0o600)
+    capture = ("capture.py", "--read", sample / "mixed.pcap.gz", "--count", 30_000)
+    for name, more in (("real", ()), ("made", ("--anonymize", "key"))):
+        assert run_script(*capture, "--output", f"{name}.csv", *more).returncode == 0
+        assert (
+            run_script("extract_features.py", "--input", f"{name}.csv", "--output", f"{name}-features.csv").returncode
+            == 0
+        )
+    real, made = (tables.read(tmp_path / f"{name}.csv", tables.PACKETS) for name in ("real", "made"))
+    pseudonyms = {}
+    for name in ("src_ip", "dst_ip", "src_mac", "dst_mac"):
+        pseudonyms |= dict(zip(real[name].astype(str), made[name].astype(str), strict=True))
+    real, made = (tables.read(tmp_path / f"{name}-features.csv", tables.FEATURES) for name in ("real", "made"))
+    for name in ("source", "destination"):
+        real[name] = real[name].astype(str).map(pseudonyms)
+        made[name] = made[name].astype(str)
+    key = ["window_s", "window_start", "source", "destination", "service"]
+    real, made = (table.astype({"service": str}).sort_values(key).reset_index(drop=True) for table in (real, made))
+    named = real["service"].isin(["UDP/53", "UDP/5353", "UDP/5355"]) & real["conversation_dns_queries_count"].notna()
+    assert 0 < named.sum() < len(real)
+    of_dns = {name for name in real if name.startswith("conversation_dns_")}
+    of_dns |= {"conversation_unanswered_count", "conversation_unasked_count"}
+    for name in real:
+        rows = ~named if name in of_dns else slice(None)
+        assert real[name][rows].astype(str).tolist() == made[name][rows].astype(str).tolist(), name

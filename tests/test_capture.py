@@ -182,3 +182,10 @@ def wait_for(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
+
+
+def test_interfaces_are_listed(run_script):
+    done = run_script("capture.py", "--list-interfaces")
+    assert done.returncode == 0
+    assert done.stdout.startswith("interface ")
+    assert "127.0.0.1" in done.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import io
 import json
 import shutil
@@ -16,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from packets import table, tcp, udp
 
 from netnormal import feedback, frames, inputs, suppressions, tables
 from netnormal.dashboard import changes, export, questions, results, story
@@ -24,8 +27,15 @@ from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
 from netnormal.plain import cell
 
+_loader = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+assert _loader is not None and _loader.loader is not None
+pictures = importlib.util.module_from_spec(_loader)
+sys.modules["make_pictures"] = pictures
+_loader.loader.exec_module(pictures)
+
 HOSTILE = (
-    "<img src=x onerror=\"document.title='obeyed'\"> **bold** [a](javascript:alert(1)) :red[b] https://evil.example"
+    "<img src=x onerror=document.title='obeyed'> **bold** _it_ [a](javascript:alert(1)) :red[b] :material/bolt: "
+    "$x^2$ #### h https://evil.example <b>c</b> `d`"
 )
 
 
@@ -158,9 +168,18 @@ def test_an_incident_that_is_none_is_refused(tmp_path: Path) -> None:
             results.incidents(tmp_path)
 
 
-def test_reasons_without_an_explanation_are_read_from_their_words() -> None:
-    found = story.reasons(results.incident(document()))
-    assert [(one.words, one.value, one.high) for one in found] == [("flows", 9, 1)]
+def test_each_reason_is_said_as_in_the_files_and_what_is_no_number_is_no_reason() -> None:
+    known = {"feature": "source_destinations_count", "words": "hosts", "value": 386.0, "usual_low": 0, "unit": ""}
+    novel = {"feature": "novelty_service_ratio", "words": "never seen", "value": None, "usual_low": None}
+    one = results.incident(
+        document(explanation=[known | {"usual_high": 3.03}, novel | {"usual_high": None, "unit": ""}])
+    )
+    assert [(reason.words, reason.said) for reason in one.explanation] == [
+        ("hosts", "386 (usually up to 3)"),
+        ("never seen", ""),
+    ]
+    assert results.incident(document(evidence={"half_open": 7})).evidence == "7 connections half open"
+    assert results.incident(document(evidence={"half_open": "<b>"})).evidence == "half_open <b>"
 
 
 def test_who_is_behind_it_is_said_in_one_sentence() -> None:
@@ -190,8 +209,8 @@ def test_what_decided_is_counted_from_the_reasons(capture: Path) -> None:
     decided = results.deciding(capture / "results")
     table = tables.read(capture / "results" / "anomalies.csv", tables.ANOMALIES)
     assert decided and decided.rows == len(table)
-    for name in ("source peak flows", "conversation turns mean", "destination services"):
-        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} (?:\d|together)").sum() > 0
+    for name in ("hosts that the source contacted", "packets sent", "connections to the destination"):
+        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} \d").sum() > 0
     assert all(not any(c.isdigit() for c in name) for name in decided.features)
 
 
@@ -247,44 +266,171 @@ def test_each_page_loads_without_an_error_and_fetches_nothing_from_elsewhere(
 
 
 @pytest.mark.xdist_group("dashboard")
+@pytest.mark.parametrize("name", [name for name in pictures.SHOTS if name != "report"])
+def test_the_pictures_in_the_docs_show_what_the_pages_say_today(served: Served, name: str) -> None:
+    said = pictures.text_of(served, pictures.SHOTS[name], served.dashboard.url, served.folder)
+    assert said == pictures.recorded(pictures.IMAGES / f"{name}.png"), "run  python docs/make_pictures.py"
+    assert (pictures.IMAGES / f"{name}.png").stat().st_size < 150_000
+    served.resize(1280, 1600)
+    served.dark(False)
+
+
+def test_the_picture_of_the_report_shows_the_incidents_of_today(capture: Path) -> None:
+    said = pictures.recorded(pictures.IMAGES / "report.png")
+    found = results.incidents(capture / "results")
+    assert found and all(one.title in said for one in found), "run  python docs/make_pictures.py"
+
+
+@pytest.mark.xdist_group("dashboard")
 def test_an_incident_opens_and_its_packets_download_as_a_capture(served: Served) -> None:
     served.page("", "Worst first")
     served.click("Open")
     for words in ("What to look at next", "Who", "To whom", "When", "How sure", "Why", "In Wireshark"):
         served.wait(words)
     served.click("Packets (PCAP)")
-    done = subprocess.run(["tshark", "-r", served.downloaded(".pcap")], capture_output=True, text=True, check=True)
+    frames_shown = tshark(served.downloaded(".pcap"))
     known = results.verdicts(served.folder / "results")
     worst = results.incidents(served.folder / "results")
     assert known and worst
-    assert len(done.stdout.splitlines()) == len(known.numbers(worst[0].incident_id)) > 0
+    assert frames_shown == len(known.numbers(worst[0].incident_id)) > 0
 
 
 @pytest.mark.xdist_group("dashboard")
-def test_the_protocol_filter_changes_what_is_shown(served: Served, store: Store) -> None:
+def test_the_filters_change_what_is_shown_and_what_is_downloaded(served: Served, store: Store) -> None:
     served.page("traffic", "Packets (CSV)")
     before = served.packets()
     served.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n")
-    browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)
-    udp = questions.totals(store, Filter(protocols=("UDP",)))["packets"]
-    assert served.packets() == f"{udp:,}" != before
+    browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)
+    chosen = Filter(protocols=("UDP",))
+    assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != before
+    for name, words in (("Host", "192.168.37.80"), ("Service", "53")):
+        before = served.packets()
+        served.type(name, words)
+        chosen = dataclasses.replace(chosen, **{name.lower(): words})
+        browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)  # noqa: B023
+        assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != "0"
+    served.wait("Packets (CSV)")
+    shown = questions.packets(store, chosen, 10**6)
+    served.click("Packets (CSV)")
+    table = pd.read_csv(served.downloaded(".csv"))
+    assert list(table["packet"]) == list(shown["packet"]) and set(table["service"]) == {"UDP/53"}
+    served.click("Packets (PCAP)")
+    assert tshark(served.downloaded(".pcap")) == len(shown) > 10
+    served.type("Host", "203.0.113.1")
+    served.wait("No packets match this filter")
+
+
+def tshark(path: Path) -> int:
+    """The number of packets that tshark reads."""
+    return len(subprocess.run(["tshark", "-r", path], capture_output=True, check=True).stdout.splitlines())
 
 
 @pytest.mark.xdist_group("dashboard")
-def test_hostile_words_stay_text_and_a_new_incident_comes_by_itself(served: Served) -> None:
+def test_an_earlier_capture_can_be_chosen_and_is_told_apart_from_the_results(served: Served, sample: Path) -> None:
+    earlier = served.folder / "dataset" / "captures" / "2026-11-21T04-00-05Z"
+    earlier.mkdir(parents=True)
+    lines = (served.folder / "dataset" / "captured_data.csv").read_bytes().splitlines(keepends=True)
+    (earlier / "captured_data.csv").write_bytes(b"".join(lines[:1001]))
+    try:
+        served.page("", "Worst first")
+        served.choose("Packets", earlier.name)
+        text = served.wait("These results are of another capture")
+        assert "1,000" in text
+    finally:
+        shutil.rmtree(earlier)
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_evidence_that_was_kept_can_be_downloaded(served: Served, sample: Path) -> None:
+    (one, *_) = results.incidents(served.folder / "results") or []
+    kept = served.folder / "results" / "evidence" / one.incident_id / "packets.pcap"
+    kept.parent.mkdir(parents=True)
+    source, _ = export.origin(served.folder / "dataset" / "captured_data.csv")
+    assert source == sample / "mixed.pcap.gz"
+    kept.write_bytes(export.as_pcap(source, np.arange(5, 12)))
+    served.page(f"incidents?incident={one.incident_id}", "In Wireshark")
+    served.click("Evidence (PCAP)")
+    assert tshark(served.downloaded(f"{one.incident_id}.pcap")) == 7
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_a_new_incident_comes_by_itself(served: Served) -> None:
     served.page("", "Worst first")
     path = served.folder / "results" / "incidents.json"
     kept = path.read_text()
     try:
-        more = document(incident_id="I9999", severity="critical", score=1.0, title=HOSTILE)
+        more = document(incident_id="I9999", severity="critical", score=1.0, title="quite new")
         tables.write_json(path, [more, *json.loads(kept)])
-        served.wait(HOSTILE)
-        assert served.driver.title == "netnormal"
-        links = served.run("return [...document.querySelectorAll('a')].map(a => a.href)")
-        assert not [link for link in links if "evil" in link or "javascript" in link]
-        assert served.all("img[src='x']") == []
+        served.wait("quite new")
     finally:
         tables.write_json(path, json.loads(kept))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, chain: Path) -> Path:
+    """A capture and results with words that want to be more than words wherever text is not ours."""
+    end = {"src_mac": f"{HOSTILE} m", "dst_mac": HOSTILE, "dns_query": HOSTILE, "server_name": f"={HOSTILE}"}
+    rows = [
+        tcp(number, HOSTILE if number % 2 else "10.0.0.1", "10.0.0.2", 40_000 + number, 443, flags, 20, **end)
+        for number, flags in enumerate(["S", "SA", "A", "PA"] * 5)
+    ]
+    rows += [udp(21, "10.0.0.1", HOSTILE, 5353, 53, protocol=HOSTILE, **end)]
+    packets = table(rows)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    tables.write(tmp_path / "dataset" / "captured_data.csv", tables.PACKETS, packets)
+    (tmp_path / "dataset" / "captures" / "<b>earlier</b>").mkdir(parents=True)
+    shutil.copy(tmp_path / "dataset" / "captured_data.csv", tmp_path / "dataset" / "captures" / "<b>earlier</b>")
+    start, last = (tables.iso(int(packets["time"].iloc[at])) for at in (0, -1))
+    words = ("title", "pattern", "technique", "source", "reasons", "display_filter", "normal")
+    reason = {"feature": HOSTILE, "words": HOSTILE, "value": 9, "usual_low": 0, "usual_high": 1, "unit": HOSTILE}
+    lists = {name: [HOSTILE] for name in ("destinations", "services", "community_ids")}
+    more = {"evidence": {HOSTILE: HOSTILE}, "explanation": [reason], "start": start, "end": last}
+    one = document(**dict.fromkeys(words, HOSTILE), **lists, **more)
+    results_folder = tmp_path / "results"
+    tables.write_json(results_folder / "incidents.json", [one])
+    health = {"status": HOSTILE, "reasons": [HOSTILE], "kernel_drops": HOSTILE}
+    tables.write_json(results_folder / "summary.json", {"start": start, "packets": len(packets), "health": health})
+    numbers = dict.fromkeys(("roc_auc", "recall", "attacks", "attacks_found", "median_time_to_detect_s"), HOSTILE)
+    tables.write_json(results_folder / "metrics.json", numbers | {"recall_per_attack": {HOSTILE: 0.5}})
+    card = json.loads((chain / "models" / "model_card.json").read_text())
+    card |= {"promise": HOSTILE, "warning": HOSTILE, "left_out": {HOSTILE: HOSTILE}}
+    shutil.copytree(chain / "models", tmp_path / "models")
+    tables.write_json(tmp_path / "models" / "model_card.json", card)
+    return tmp_path
+
+
+@pytest.mark.xdist_group("dashboard")
+def test_hostile_words_stay_text_on_every_page(served: Served, hostile: Path) -> None:
+    dashboard = browser.Dashboard(hostile, hostile / "log", "--cache", hostile / "cache")
+    try:
+        for page, words, shows in (
+            ("", "Traffic", True),
+            ("incidents", "Open", True),
+            ("incidents?incident=I0001", "In Wireshark", True),
+            ("traffic", "Packets (CSV)", False),
+            ("network", "Hardware addresses", True),
+            ("model", "Against labels", True),
+        ):
+            text = served.open(dashboard.url + page, words)
+            assert (HOSTILE[:50] in text) == shows, page
+            assert_only_text(served)
+            if "I0001" in page:
+                served.click("Do not tell again")
+                served.wait("Hides incidents like this one")
+                assert_only_text(served)
+    finally:
+        dashboard.close()
+
+
+def assert_only_text(page: browser.Browser) -> None:
+    """Nothing on the page is what HOSTILE wants to be: HTML, emphasis, a link, a coloured word, a formula, an icon."""
+    assert page.driver.title == "netnormal"
+    links = page.run("return [...document.querySelectorAll('a')].map(a => a.href)")
+    assert not [link for link in links if not link.startswith("http://127.0.0.1")]
+    for what in ("img[src='x']", "main strong", "main em", "main h4", ".katex", ".stMarkdownColoredText", "main mark"):
+        assert page.all(what) == [], what
+    assert page.all("[data-testid='stException']") == []
+    assert page.errors() == []
 
 
 @pytest.mark.xdist_group("dashboard")
@@ -346,7 +492,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_and_the_reader
     dashboard = None
     try:
         dashboard = browser.Dashboard(tmp_path, tmp_path / "log", "--cache", tmp_path / "cache")
-        browser.until((tmp_path / "results" / "live" / "status.json").exists, "it does not follow", 60)
+        browser.until((tmp_path / "results" / "live" / "status.json").exists, "it does not follow", browser.PATIENCE_S)
         served.open(dashboard.url, "No incidents")
         with table.open("ab", buffering=0) as file:
             file.write(b"".join(lines[minute[0] : minute[1]]))
@@ -363,7 +509,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_and_the_reader
         assert served.all("[data-testid='stException']") == []
     finally:
         follower.terminate()
-        follower.wait(30)
+        follower.wait(browser.PATIENCE_S)
         if dashboard is not None:
             dashboard.close()
 

@@ -61,10 +61,11 @@ def folder(tmp_path):
         2,
         incident_id=["I0002", "I0001"],
         start=time[[100, 6]],
-        detected=time[[100, 6]],
+        detected=time[[100, 6]] + 29 * SECOND,
         end=time[[119, 6]],
         pattern=["port_scan", "unusual_behaviour"],
         severity=["high", "low"],
+        title=["a scan", "odd [red]name\x1b[31m"],
         source=["10.0.0.66", "10.0.0.7"],
         destinations=["10.0.0.9", "10.0.0.1"],
     )
@@ -88,15 +89,28 @@ def test_it_writes_metrics_attacks_and_plots_and_prints_both_tables(folder, run_
     assert metrics["roc_auc"] == metrics["recall"] == metrics["recall_per_attack"]["port scan"] == 1
     assert metrics["true_incidents"] == metrics["false_incidents"] == metrics["attacks_found"] == 1
     assert metrics["false_incidents_per_hour"] == pytest.approx(3600 / 199)
-    assert metrics["median_time_to_detect_s"] == 29  # 101 s to 130 s, when the window of packet 120 closes
+    assert metrics["median_time_to_detect_s"] == 29
     assert set(metrics["trivial"]) == {"single_packet_forest", "packets_per_source", "destinations_per_source"}
     attacks = pd.read_csv(folder / "results" / "attacks.csv")
     assert attacks.loc[0, ["attack", "found", "incidents", "packets"]].tolist() == ["port scan", True, "I0002", 20]
-    for name in ("roc", "pr", "recall_per_attack"):
-        assert set(pd.read_csv(folder / "results" / "plots" / f"{name}.csv")["detector"]) == {
-            "netnormal",
-            *metrics["trivial"],
-        }
+    for curve in ("roc", "precision_recall"):
+        names = {path.stem for path in (folder / "results" / "plots" / curve).iterdir()}
+        assert names == {"netnormal", *metrics["trivial"]}
+    recall = pd.read_csv(folder / "results" / "plots" / "recall_per_attack.csv")
+    assert recall[["attack", "recall"]].to_numpy().tolist() == [["port scan", 1]]
+    for name in ("roc", "precision_recall", "recall_per_attack", "score_timeline"):
+        assert (folder / "results" / "evaluation" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_an_attack_has_who_found_it_and_a_false_incident_its_title_as_plain_text(folder, run_script):
+    said = run_script("evaluate.py", "--labels", "labels.csv").stdout
+    head, scan = (
+        next(line.split() for line in said.splitlines() if line.startswith(word)) for word in ("attack ", "port")
+    )
+    assert head == ["attack", "packets", "AUC", "recall", "forest", "pattern", "after", "[s]", "incidents", "as"]
+    assert scan == ["port", "scan", "20", "1.000", "1.00", "no", "yes", "29.0", "1", "port_scan"]
+    assert "1 false, 18.1 an hour:" in said
+    assert "odd [red]name?[31m" in said
 
 
 def test_the_same_labels_by_interval_zipped_give_the_same_metrics(folder, run_script):
@@ -134,8 +148,8 @@ def assert_one_sentence(done, *words):
     ("text", "words"),
     [
         (None, "does not exist"),
-        ("", "is neither packet_labels or interval_labels"),
-        ("a,b\n1,2\n", "is neither packet_labels or interval_labels"),
+        ("", "is neither flow_labels or packet_labels or interval_labels"),
+        ("a,b\n1,2\n", "is neither flow_labels or packet_labels or interval_labels"),
         ("packet,label\none,scan\n", "after row 0"),
         ("packet,label\n0,scan\n", "packet"),
         ("packet,label\n201,scan\n", "packet 201 has a label and is not in the capture"),

@@ -227,20 +227,41 @@ def test_an_attack_is_found_if_one_of_its_packets_is_in_an_incident(scene):
     assert events.loc["guessing", "named"]  # by the incident at its victim in its time, though none has its packets
 
 
-def test_time_to_detect_runs_from_the_first_packet_to_the_end_of_the_first_window_that_shows_it(scene):
-    known, packets, results, incidents, anomalies = scene
-    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, anomalies, 10).set_index(
-        "attack"
-    )
-    assert events.loc["scan", "time_to_detect_s"] == 30 - 12
-    assert np.isnan(events.loc["guessing", "time_to_detect_s"])
+def after_s(scene, told=None, anomalies=None):
+    """time_to_detect_s of the scan, whose first packet is at 12 s, if its incident was told at that second."""
+    known, packets, results, incidents, rows = scene
+    if told is not None:
+        incidents = incidents.assign(detected=told * SECOND)
+    rows = rows if anomalies is None else anomalies
+    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, rows, 10)
+    return events.set_index("attack")["time_to_detect_s"]
 
 
-def test_without_an_anomalous_row_a_verdict_is_possible_when_the_window_of_its_last_packet_closes(scene):
-    known, packets, results, incidents, anomalies = scene
-    none = anomalies.iloc[:0]
-    events = evaluation.attack_events(known, packets, results["incident_id"], incidents, none, 10).set_index("attack")
-    assert events.loc["scan", "time_to_detect_s"] == 40 - 12
+def test_time_to_detect_runs_from_the_first_packet_until_the_incident_was_told(scene):
+    assert after_s(scene, told=30)["scan"] == 30 - 12
+    assert after_s(scene, told=12)["scan"] == 0
+    assert np.isnan(after_s(scene)["guessing"])
+
+
+def test_an_incident_told_before_the_attack_counts_from_the_first_window_that_shows_it(scene):
+    assert after_s(scene, told=5)["scan"] == 30 - 12
+    none = scene[-1].iloc[:0]  # a pattern alone saw it
+    assert after_s(scene, told=5, anomalies=none)["scan"] == 40 - 12
+
+
+def test_the_score_timeline_keeps_the_highest_of_each_kind_in_each_bin(scene):
+    known, packets, *_ = scene
+    score = np.linspace(0, 1, len(packets))
+    table, bin_s = evaluation.score_timeline(score, packets["time"].to_numpy(), known)
+    assert bin_s == 1
+    assert len(table) == packets["time"].nunique()
+    at_40, at_60 = (table[table["time"] == second * SECOND].iloc[0] for second in (40, 60))
+    assert at_40["benign"] == score[19] and np.isnan(at_40["attack"])
+    assert at_60["attack"] == score[20] and np.isnan(at_60["benign"])
+    long = np.linspace(0, 4e15, len(packets)).astype(np.int64)
+    table, bin_s = evaluation.score_timeline(score, long, known)
+    assert np.nanmax(table[["benign", "attack"]]) == 1
+    assert bin_s * len(table) <= 4.1e6
 
 
 def test_an_incident_at_another_time_has_not_found_the_attack_even_if_it_claims_its_packets(scene):

@@ -159,15 +159,11 @@ def test_an_unknown_incident_or_verdict_is_refused(incident, asked, said):
     assert kept()[1:] == (0, 0)  # not even the first, which was right
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", "[{}]", "nothing", '[{"incident_id": 5}]', "[" * 100_000])
-def test_a_hostile_incidents_file_is_refused(tmp_path, text):
-    (tmp_path / "incidents.json").write_text(text)
-    with pytest.raises(InputError):
-        feedback.find("I1", tmp_path)
-
-
-def test_live_incidents_can_be_judged_too(tmp_path):
-    (tmp_path / "live").mkdir()
-    (tmp_path / "live" / "incidents.json").write_text(json.dumps([INCIDENT]))
-    found, folder = feedback.find(INCIDENT["incident_id"], tmp_path)
-    assert (found, folder) == (INCIDENT, tmp_path / "live")
+def test_live_incidents_can_be_judged_too(judged, incident):
+    found, folder = feedback.find(incident, "results")
+    assert folder == Path("results")
+    Path("other/live").mkdir(parents=True, exist_ok=True)
+    Path("other/live/incidents.json").write_text(json.dumps([found]))
+    assert feedback.find(incident, "other") == (found, Path("other/live"))
+    with pytest.raises(InputError, match=r"nowhere/incidents\.json: does not exist"):
+        feedback.find(incident, "nowhere")

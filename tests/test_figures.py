@@ -105,6 +105,26 @@ def every_picture(
         "scores": figures.scores(seen.scores.table(), seen.scores.bin_s, 0.9, incidents, look),
         "anomalies": figures.anomalies(found if len(packets) else found.head(0), 20, look),
         "timeline": figures.timeline(incidents, (seen.start, seen.end) if seen.packets else None, look),
+        **judged_pictures(packets, incidents, look),
+    }
+
+
+def judged_pictures(packets: pd.DataFrame, incidents: pd.DataFrame, look: figures.Look) -> dict[str, figures.Picture]:
+    """Those of evaluate.py, as if every incident were an attack."""
+    attacks = incidents[["source", "start", "end"]].rename(columns={"source": "attack"})
+    attacks = attacks.assign(found=incidents["severity"] != "low", recall=incidents["score"], trivial=0.3)
+    share = np.linspace(0, 1, 50 if len(incidents) else 0)
+    curve = pd.DataFrame({"false_positive_rate": share**3, "recall": share, "precision": 1 - share / 2})
+    curves = dict.fromkeys(
+        ("netnormal", "single_packet_forest", "packets_per_source", "destinations_per_source"), curve
+    )
+    time = packets["time"].to_numpy()
+    scored = pd.DataFrame({"time": np.unique(time), "benign": 0.4, "attack": np.nan})
+    return {
+        "roc": figures.roc(curves, 0.001, look),
+        "precision_recall": figures.precision_recall(curves, 0.3, look),
+        "recall_per_attack": figures.recall_per_attack(attacks, 0.001, look),
+        "score_timeline": figures.score_timeline(scored, 1.0, attacks, look),
     }
 
 
@@ -183,6 +203,16 @@ def test_every_axis_that_has_numbers_says_its_unit() -> None:
                 assert axes.get_xlabel(), f"{name} has an axis without a name"
 
 
+def test_latencies_that_are_all_alike_have_numbers_on_their_axes() -> None:
+    for ms in (0.04, 3.32, 30.1, 999.0):
+        alike = pd.DataFrame({"time": [START, START + SECOND], "latency_s": [ms / 1e3] * 2, "handshakes": [5, 5]})
+        picture = figures.handshakes(alike)
+        picture.png(60)
+        left, right = picture.axes
+        for labels in (left.get_xticklabels(), right.get_yticklabels()):
+            assert sum(bool(label.get_text()) for label in labels) >= 2, ms
+
+
 def test_names_from_the_network_are_plain_text_of_bounded_length() -> None:
     for name, picture in drawn("hostile names").items():
         for text in picture.findobj(Text):
@@ -208,6 +238,9 @@ def test_no_incident_and_no_anomaly_are_said_in_words() -> None:
         "handshakes": "no complete TCP handshake",
         "protocols": "no packets",
         "scores": "no scored packets",
+        "roc": "needs attack packets and benign ones",
+        "recall_per_attack": "no attacks",
+        "score_timeline": "no packets",
     }.items():
         assert words in words_in(pictures[name]), name
 

@@ -134,6 +134,8 @@ def test_a_sound_capture_is_ok():
         ([{"time": START - 5 * SECOND}], {}, "the clock went back 1 times, by up to 13 s"),
         ([], {"manifest": {"kernel_drops": 7}}, "the kernel lost 7 packets"),
         ([], {"manifest": {"interface_drops": 7}}, "the interface lost 7 packets"),
+        ([], {"manifest": {"duplicate_packets": 3}}, "33.3% of the packets were captured twice"),
+        ([], {"manifest": {"packets": 50, "oversized_packets": 2}}, "4.0% of the packets are longer than the wire"),
         ([], {"manifest": {"problems": ["the file ends in the middle of a packet"]}}, "the file ends in the middle"),
     ],
 )

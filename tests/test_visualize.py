@@ -71,6 +71,10 @@ def write_results(
         "bytes": [4],
     }  # type: ignore[dict-item]
     tables.write(folder / "incidents.csv", tables.INCIDENTS, pd.DataFrame(incident).iloc[some])
+    beyond = {"evidence": {"where": words}, "explanation": [], "normal": words, "community_ids": []}
+    row = {name: values[0] for name, values in incident.items()} | beyond
+    row |= {name: tables.iso(START) for name in ("start", "end", "detected")} | {"destinations": [], "services": []}
+    tables.write_json(folder / "incidents.json", [row][some])
     plain = {"int": 1, "float": 0.5, "time": START, "text": words}
     anomaly = {column.name: [plain[column.kind]] for column in tables.ANOMALIES}
     anomaly |= {"source": ["10.0.0.1"], "destination": ["192.0.2.1"], "service": ["TCP/443"], "score": [0.97]}
@@ -85,6 +89,7 @@ def write_results(
                 "anomalous_packets": int(odd.sum()),
                 "anomalous_packets_ratio": 0.14,
                 "window_lengths_s": [10],
+                "notices": {},
                 "window_lengths_without_model_s": [60],
             },
             "model": {"baseline_start": tables.iso(0), "baseline_end": tables.iso(START), "promise": ""},
@@ -192,6 +197,8 @@ HOW = ("missing", "empty", "without columns", "not text", "wrong type")
         *(("dataset/captured_data.csv", how) for how in HOW),
         *(("results/labelled_packets.csv", how) for how in HOW[2:]),
         ("results/incidents.csv", "missing"),
+        ("results/incidents.json", "missing"),
+        ("results/incidents.json", "not text"),
         ("results/incidents.csv", "wrong type"),
         ("results/anomalies.csv", "empty"),
     ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from netnormal import words
-from netnormal.dashboard.results import Incident, Reason
+from netnormal import quantities
+from netnormal.dashboard.results import Incident
 from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
 from netnormal.plain import plain
@@ -82,7 +80,7 @@ def liveness(status: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
     if status.get("state") != "following":
         return False, "not live", f"detect.py --follow has ended; {latest}"
     if age > SILENT_S:
-        return False, "not live", f"nothing was heard of detect.py --follow for {words.span(age)}; {latest}"
+        return False, "not live", f"nothing was heard of detect.py --follow for {quantities.span(age)}; {latest}"
     if reasons:
         return False, "live, with gaps", "; ".join([*reasons, latest])
     return True, "live", f"{latest}, {plain(status.get('lag_s'))} s behind"
@@ -132,9 +130,9 @@ def facts(one: Incident) -> list[tuple[str, str]]:
     rows = [
         ("Who", name_of(one.source)),
         ("To whom", ", ".join(one.destinations[:6]) + many),
-        ("When", f"{moment(one.start)} to {clock(one.end)} UTC ({words.span(one.lasts_s)})"),
+        ("When", f"{moment(one.start)} to {clock(one.end)} UTC ({quantities.span(one.lasts_s)})"),
         ("With what", ", ".join(one.services[:6]) + (" …" if len(one.services) > 6 else "")),
-        ("How much", f"{one.packets:,} packets, {words.size(one.bytes)}"),
+        ("How much", f"{one.packets:,} packets, {quantities.size(one.bytes)}"),
         ("How sure", sure(one)),
         ("Kind", one.kind + (f" (ATT&CK {one.technique})" if one.technique else "")),
     ]
@@ -153,35 +151,6 @@ def clock(time_ns: int) -> str:
 
 def words_time(time_ns: int) -> str:
     return str(np.datetime64(int(time_ns), "ns")).replace("T", " ")
-
-
-def reason_texts(one: Incident) -> list[str]:
-    """The reasons as sentences, for incidents without `explanation`: each feature once."""
-    said: dict[str, str] = {}
-    for part in re.split(r";\s(?![^()]*\))", one.reasons):
-        text = part.strip().removeprefix("unusual: ")
-        feature = re.match(r"[^\d(]*", text)
-        said.setdefault((feature.group() if feature else "") or text, text)
-    return [text for text in said.values() if text][:10]
-
-
-_SAID = re.compile(
-    r"(?P<words>\D+?) (?P<value>\d[\d.,e+]*)(?P<unit>[^(]*?) \(usually (?:(?P<low>\d[\d.,e+]*) to |up to )"
-)
-_HIGH = re.compile(r"(?:to|up to) (?P<high>\d[\d.,e+]*);")
-
-
-def reasons(one: Incident) -> list[Reason]:
-    """The features with value and usual range: the explanation, or what the reasons' text says of them."""
-    if one.explanation:
-        return [reason for reason in one.explanation if not math.isnan(reason.value)]
-    found = []
-    for text in reason_texts(one):
-        said, high = _SAID.match(text), _HIGH.search(text)
-        if said and high:
-            value, low, top = (float(x.replace(",", "")) for x in (said["value"], said["low"] or "0", high["high"]))
-            found.append(Reason(said["words"], value, low, top, said["unit"].strip(), math.nan))
-    return found[:6]
 
 
 def matching(incidents: Iterable[Incident], severities: Sequence[str], text: str) -> list[Incident]:

@@ -7,6 +7,7 @@ tell apart; what colour says is said by place or words too.
 """
 
 from netnormal.figures.found import MAX_LANES, anomalies, incident, scores, timeline
+from netnormal.figures.judged import OURS, precision_recall, recall_per_attack, roc, score_timeline
 from netnormal.figures.look import LIGHT, LOOKS, SEVERITIES, Look, Picture
 from netnormal.figures.traffic import handshakes, packet_sizes, protocols, throughput, top_hosts, traffic
 
@@ -14,6 +15,7 @@ __all__ = [
     "LIGHT",
     "LOOKS",
     "MAX_LANES",
+    "OURS",
     "SEVERITIES",
     "Look",
     "Picture",
@@ -21,7 +23,11 @@ __all__ = [
     "handshakes",
     "incident",
     "packet_sizes",
+    "precision_recall",
     "protocols",
+    "recall_per_attack",
+    "roc",
+    "score_timeline",
     "scores",
     "throughput",
     "timeline",

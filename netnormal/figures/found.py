@@ -14,6 +14,7 @@ from netnormal.figures.look import (
     Picture,
     dates,
     grid,
+    label,
     legend,
     mix,
     picture,
@@ -24,7 +25,7 @@ from netnormal.figures.look import (
     top,
     total_by,
 )
-from netnormal.figures.words import count, duration, label
+from netnormal.quantities import count, duration
 
 MAX_LANES = 24  # of the incident timeline: more do not fit on a screen
 

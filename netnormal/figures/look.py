@@ -19,7 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 SEVERITIES = ("critical", "high", "medium", "low")
 MAX_PROTOCOLS = 5  # told apart by colour; the rest is "other"
@@ -143,6 +143,12 @@ def picture(look: Look, height: float) -> Iterator[Picture]:
         yield Picture(look, height)
 
 
+def label(text: object, longest: int) -> str:
+    """A name from the network, fit for a picture: letters the font has, one line, not too long."""
+    shown = "".join(c if c.isprintable() and ord(c) < 0x250 else "?" for c in str(text))
+    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-(longest - longest // 2 - 1) :]}"
+
+
 def time_axis(axes: Axes, times: pd.Series, bin_s: float, margin: float = 0.0) -> None:
     """A time axis from the first of `times` to `bin_s` after the last, labelled in UTC with its date."""
     if not len(times):
@@ -221,7 +227,10 @@ def log_ticks(axis: Any, low: float, high: float) -> None:
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) <= 3 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    inside = [tick for tick in ticks if low <= tick <= high]
+    if len(inside) < 2:  # all in less than a decade: round numbers, evenly spread
+        inside = [tick for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(inside))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

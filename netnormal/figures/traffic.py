@@ -17,6 +17,7 @@ from netnormal.figures.look import (
     bin_edges,
     dates,
     grid,
+    label,
     legend,
     log_ticks,
     mix,
@@ -27,7 +28,7 @@ from netnormal.figures.look import (
     top,
     total_by,
 )
-from netnormal.figures.words import bit_unit, byte_unit, count, count_tick, duration, label, percent, size
+from netnormal.quantities import bit_unit, byte_unit, count, count_tick, duration, percent, size
 
 
 def protocols(table: pd.DataFrame, look: Look = LIGHT) -> Picture:

@@ -11,10 +11,11 @@ from typing import IO, Any
 import pandas as pd
 
 from netnormal import detection, earlier, tables
+from netnormal.notices import Notices
 from netnormal.tables import ANOMALIES, SCORES, InputError, Writer
 
 BOOKMARK = "bookmark"
-_VERSION = 1
+_VERSION = 2
 _ANEW = "delete it to begin anew"
 
 
@@ -29,6 +30,7 @@ class LiveFiles:
         self.folder, self.most, self.evicted = folder, most, 0
         self.documents: dict[str, dict[str, Any]] = {}
         self._unwritten = True
+        self._noticed = -1
         self._streams: dict[str, IO[bytes]] = {}
         self._writers: dict[str, Writer] = {}
 
@@ -113,6 +115,12 @@ class LiveFiles:
         while len(self.documents) > self.most:
             del self.documents[next(iter(self.documents))]
             self.evicted += 1
+
+    def write_notices(self, notices: Notices) -> None:
+        """Bring notices.csv up to date."""
+        if notices.changes != self._noticed:
+            tables.write(self.folder / "notices.csv", tables.NOTICES, notices.table())
+            self._noticed = notices.changes
 
     def write_incidents(self) -> None:
         """Bring incidents.csv and incidents.json up to date."""

@@ -151,6 +151,7 @@ class Follower:
         if now - self._last_written >= 1:
             self._last_written = now
             self.files.write_incidents()
+            self.files.write_notices(self.detection.notices)
         if self.detection.windower.firm and now - self._last_saved >= max(
             self.settings.bookmark_s, 20 * self._save_cost
         ):
@@ -185,6 +186,7 @@ class Follower:
         elif self.detection.windower.firm:
             self._save()
         self.files.write_incidents()
+        self.files.write_notices(self.detection.notices)
         self.files.close()
 
     @property

@@ -7,7 +7,8 @@ beyond what was captured. `d` are the bytes of a block, `at` is where a header b
 import numpy as np
 from numba import njit
 
-_TAGS = 4  # VLAN tags passed over
+_TAGS = 8  # VLAN tags, MPLS labels and the like passed over
+_NONE, _IP = -1, -2  # nothing more is kept; the IP version tells
 
 
 @njit(cache=True, nogil=True)
@@ -29,10 +30,10 @@ def _note(places, count, kind, at):
 
 @njit(cache=True, nogil=True)
 def _cooked(d, at, end, out, to, places, count, version):
-    """Linux cooked header: (EtherType or -1, bytes)."""
+    """Linux cooked header: (EtherType or _NONE, bytes)."""
     header = 16 if version == 1 else 20
     if end - at < header:
-        return -1, 0
+        return _NONE, 0
     address, hardware, kind, size = 6, 2, 14, np.int64(d[at + 5]) if d[at + 4] == 0 else np.int64(0)
     if version == 2:
         address, hardware, kind, size = 12, 8, 0, np.int64(d[at + 11])
@@ -42,31 +43,97 @@ def _cooked(d, at, end, out, to, places, count, version):
         _copy(d, at + address, 6, out, to + address)
         _note(places, count, 0, to + address)
     if _u16(d, at + hardware) in (801, 802, 803, 824, 280):
-        return -1, header
+        return _NONE, header
     return _u16(d, at + kind), header
 
 
 @njit(cache=True, nogil=True)
 def _link(d, at, end, out, to, places, count, link):
-    """Keep the link header: (EtherType, 0 for "the IP version tells", or -1: nothing more; bytes; known link type)."""
+    """Keep the link header: (EtherType, _IP or _NONE; bytes; known link type)."""
     if link == 1:
         if end - at < 14:
-            return -1, 0, True
+            return _NONE, 0, True
         _copy(d, at, 14, out, to)
         _note(places, count, 0, to)
         _note(places, count, 0, to + 6)
         return _u16(d, at + 12), 14, True
     if link in (12, 14, 101, 228, 229):
-        return 0, 0, True
+        return _IP, 0, True
     if link in (0, 108):
         if end - at < 5 or d[at + 4] >> 4 not in (4, 6):
-            return -1, 0, True
+            return _NONE, 0, True
         _copy(d, at, 4, out, to)
-        return 0, 4, True
+        return _IP, 4, True
     if link in (113, 276):
         kind, size = _cooked(d, at, end, out, to, places, count, 1 if link == 113 else 2)
-        return kind if kind != 0 else -1, size, True
-    return -1, 0, False
+        return kind, size, True
+    return _NONE, 0, False
+
+
+@njit(cache=True, nogil=True)
+def _ppp(d, at, end, out, to):
+    """PPP's protocol number in two bytes (RFC 2516 allows no fewer): (what follows, bytes)."""
+    if end - at < 2:
+        return _NONE, 0
+    _copy(d, at, 2, out, to)
+    protocol = _u16(d, at)
+    return 0x0800 if protocol == 0x0021 else 0x86DD if protocol == 0x0057 else _NONE, 2
+
+
+@njit(cache=True, nogil=True)
+def _llc(d, at, end, out, to):
+    """IEEE 802.2, and the type in SNAP: (what follows, bytes)."""
+    if end - at < 3:
+        return _NONE, 0
+    _copy(d, at, 3, out, to)
+    if d[at] == 0x06 and d[at + 2] == 3:
+        return 0x0800, 3
+    if d[at] != 0xAA or d[at + 1] != 0xAA or d[at + 2] != 3 or end - at < 8:
+        return _NONE, 3
+    _copy(d, at + 3, 5, out, to + 3)
+    kind = _u16(d, at + 6)
+    bridged = d[at + 3] == 0 and d[at + 4] == 0 and d[at + 5] in (0, 0xF8) and kind >= 0x600
+    return kind if bridged else _NONE, 8
+
+
+@njit(cache=True, nogil=True)
+def _surely_ip(d, at, end, wire):
+    """Whether this is IP where nothing says so: by IPv4's checksum, IPv6's length (the frame may be padded) and header.
+
+    Ethernet may be below a label too, and hardware addresses begin as they like; they must not pass for IP headers.
+    """
+    have = end - at
+    if have >= 20 and d[at] >> 4 == 4:
+        size, total = np.int64(d[at] & 15) * 4, np.int64(0)
+        for k in range(0, min(size, have), 2):
+            total += _u16(d, at + k)
+        return 20 <= size <= have and total > 0 and total % 0xFFFF == 0
+    if have < 40 or d[at] >> 4 != 6 or d[at + 6] not in (0, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58, 60, 89, 132):
+        return False
+    return 0 <= wire - at - 40 - _u16(d, at + 4) <= 46
+
+
+@njit(cache=True, nogil=True)
+def _between(d, at, end, wire, out, to, kind):
+    """Keep one header between link and network: (what follows, bytes; 0: there is none, `kind` is what comes)."""
+    have = end - at
+    if kind in (0x8100, 0x88A8, 0x9100) and have >= 4:
+        _copy(d, at, 4, out, to)
+        return _u16(d, at + 2), 4
+    if kind in (0x8847, 0x8848) and have >= 4:  # labels are local numbers, as those of VLANs
+        _copy(d, at, 4, out, to)
+        if d[at + 2] & 1 == 0:
+            return kind, 4
+        return _IP if _surely_ip(d, at + 4, end, wire) else _NONE, 4
+    if kind in (0x8863, 0x8864) and have >= 6:
+        _copy(d, at, 6, out, to)
+        if kind == 0x8863 or d[at + 1] != 0:  # discovery names the access concentrator
+            return _NONE, 6
+        kind, size = _ppp(d, at + 6, end, out, to + 6)
+        return kind, 6 + size
+    if 0 < kind <= 1500:
+        return _llc(d, at, min(end, at + kind), out, to)
+    return kind, 0
 
 
 @njit(cache=True, nogil=True)
@@ -172,13 +239,13 @@ def headers(d, offset, captured, length, link_type, out, to, kept, places, count
         kind, size, known = _link(d, at, end, out, into, places, count, link_type[i])
         unknown += not known
         for _ in range(_TAGS):
-            if kind not in (0x8100, 0x88A8, 0x9100) or end - at - size < 4:
+            kind, more = _between(d, at + size, end, wire, out, into + size, kind)
+            size += more
+            if more == 0:
                 break
-            _copy(d, at + size, 4, out, into + size)
-            kind, size = _u16(d, at + size + 2), size + 4
         if kind in (0x0806, 0x8035):
             size += _arp(d, at + size, end, out, into + size, places, count)
-        elif kind in (0, 0x0800, 0x86DD):
+        elif kind in (_IP, 0x0800, 0x86DD):
             size += _ip(d, at + size, end, wire, out, into + size, places, count)
         kept[i] = size
     return unknown

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from netnormal.tables import InputError
@@ -47,3 +48,18 @@ def drop(user: str | None, files: Iterable[str]) -> str | None:
     os.setuid(entry.pw_uid)
     os.environ["HOME"] = entry.pw_dir
     return name
+
+
+@contextlib.contextmanager
+def reading_as(user: str | None) -> Iterator[None]:
+    """What is missing of the program is missing because `user` may not read it: then an InputError says so.
+
+    All that a capture needs is loaded before; this is for what was overlooked. None: nobody's rights were dropped.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if user is None:
+            raise
+        remedy = f"name another --user, or let {user} read {sys.prefix}"
+        raise InputError(f"--user {user}", f"may not read all of this program ({error.name})", remedy) from error

@@ -6,40 +6,74 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEAST_TAIL = 10  # scores: fewer say nothing of how a tail falls
+
 
 @dataclass(frozen=True)
 class Tail:
-    """The distribution of held-out scores: as observed up to `start`, exponential beyond.
+    """The distribution of held-out scores: as observed up to `start`, beyond as a normal distribution falls.
 
-    Peaks over a threshold with an exponential excess, the case ξ = 0 of the generalised Pareto distribution (Pickands
-    1975): two parameters from few points, and no end point beyond which everything would be equally impossible.
+    Peaks over a threshold (Pickands 1975) on the squared distance from the middle: beyond `start` it has an exponential
+    excess with the mean `mean_excess`. A forest's scores are bounded, so their tail is lighter than exponential; but a
+    tail with an end would call everything beyond it equally impossible.
+
+    Attacks in the baseline are no part of that. Scores beyond `limit`, which but few baselines of this size would have,
+    are left out, fit after fit. The first fit goes by the tail's median, which a few attacks hardly move.
     """
 
     scores: np.ndarray  # sorted, up to `start`
     count: int
+    middle: float
     start: float
     mean_excess: float
+    limit: float
 
     @classmethod
-    def fit(cls, scores: np.ndarray, share: float) -> Tail:
-        """`share` of the scores, at least 10 where there are so many, are its tail."""
+    def fit(cls, scores: np.ndarray, share: float, stray_probability: float) -> Tail:
+        """`share` of the scores, at least LEAST_TAIL where there are so many, are its tail. `stray_probability`: of a
+        baseline without attacks to have a score beyond `limit`; 0 leaves none out."""
         ordered = np.sort(scores)
-        n_tail = min(max(round(share * ordered.size), 10), ordered.size - 1)
-        start = float(ordered[-n_tail - 1])
-        excess = float((ordered[-n_tail:] - start).mean())
-        return cls(ordered[: ordered.size - n_tail], ordered.size, start, max(excess, 1e-6))
+        middle = float(np.median(ordered))
+        robust, limit = stray_probability > 0, float("inf")
+        while True:
+            n_tail = min(max(round(share * ordered.size), LEAST_TAIL), ordered.size - 1)
+            start = float(ordered[-n_tail - 1])
+            excess = _above(ordered[ordered.size - n_tail :], middle) - _above(start, middle)
+            mean = max(float(np.median(excess) / np.log(2) if robust else excess.mean()), 1e-6)
+            kept = ordered
+            if stray_probability:
+                highest = mean * np.log(n_tail / stray_probability)
+                limit = middle + float(np.sqrt(_above(start, middle) + highest))
+                kept = ordered[ordered <= limit]
+            if kept.size == ordered.size and not robust:
+                return cls(ordered[: ordered.size - n_tail], ordered.size, middle, start, mean, limit)
+            robust = robust and kept.size < ordered.size
+            ordered = kept
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """Chance that a held-out score is at least as high; never 0, strictly decreasing beyond `start`."""
         n_tail = self.count - self.scores.size
         reached = self.count - np.searchsorted(self.scores, scores, side="left") + 1
-        beyond = (n_tail + 1) / (self.count + 1) * np.exp(-(scores - self.start) / self.mean_excess)
+        excess = _above(np.maximum(scores, self.start), self.middle) - _above(self.start, self.middle)
+        beyond = (n_tail + 1) / (self.count + 1) * np.exp(-excess / self.mean_excess)
         return np.where(scores > self.start, beyond, np.minimum(reached / (self.count + 1), 1.0))
 
     def quantile(self, probability: float) -> float:
         """The score reached with `probability`; inverse of `probability` beyond `start`, else `start`."""
         share = (self.count - self.scores.size + 1) / (self.count + 1)
-        return self.start + self.mean_excess * float(np.log(max(share / probability, 1.0)))
+        excess = self.mean_excess * float(np.log(max(share / probability, 1.0)))
+        return self.middle + float(np.sqrt(_above(self.start, self.middle) + excess))
+
+
+def _above(scores: np.ndarray | float, middle: float) -> np.ndarray:
+    """Squared distance of scores above the middle, 0 below it."""
+    return np.square(np.maximum(scores - middle, 0.0))
+
+
+def mean_excess(scores: np.ndarray, share: float) -> float:
+    """How far the upper `share` of the scores lie beyond its begin, in the mean."""
+    tail = np.sort(scores)[-max(round(share * scores.size), min(LEAST_TAIL, scores.size)) :]
+    return max(float((tail - tail[0]).mean()), 1e-6)
 
 
 def score_of(tail_probability: np.ndarray) -> np.ndarray:

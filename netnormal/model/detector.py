@@ -16,10 +16,11 @@ from netnormal.known import Known
 from netnormal.model import forest as forests
 from netnormal.model import sample
 from netnormal.model.baseline import NOVELTIES, Baseline, scaled, unscaled
-from netnormal.model.calibration import Tail, score_of
+from netnormal.model.calibration import Tail, mean_excess, score_of
 from netnormal.settings import TrainModel
 
 _DAY_S = 86_400
+MOST_STRAYS = 20  # that the card names
 _SELDOM = 0.5  # from this novelty on a combination is a reason: seen in less than the square root of all windows
 _USUAL_SPREADS = 2  # the range that reasons call usual: about 95 % where the data are normal
 
@@ -36,6 +37,7 @@ class WindowModel:
     calibration_rows: int
     units_per_day: float
     heavier: float  # mean excess of the held-out tail over that of the rows learnt from
+    strays: list[tuple[int, str]]  # window (ns) and source of held-out scores beyond the tail's limit, worst first
     benign_units: int = 0  # sources and windows of incidents found benign, among the tail's
 
     def __post_init__(self) -> None:
@@ -94,7 +96,7 @@ class Model:
         self, table: pd.DataFrame, benign: pd.DataFrame, window_s: int, n_lengths: int, jobs: int
     ) -> WindowModel:
         starts = np.unique(table["window_start"])
-        held_out: list[np.ndarray] = []
+        held_out: list[pd.DataFrame] = []
         n_held_rows = 0
         # Each fold is judged by what came before it, as new traffic will be.
         shares = np.linspace(1 - self.settings.calibration_share, 1, self.settings.calibration_folds + 1)
@@ -104,22 +106,37 @@ class Model:
             earlier, later = table[at < first], table[(first <= at) & (at < last)]
             baseline, forest = self._learn(earlier, jobs)
             scores = forests.Trees.of(forest).scores(baseline.distances(later))
-            held_out.append(_unit_maxima(later, scores))
+            held_out.append(_units(later, scores))
             n_held_rows += len(later)
-        calibration = np.concatenate(held_out)
+        held = pd.concat(held_out, ignore_index=True)
+        calibration = held["score"].to_numpy()
         baseline, forest = self._learn(table, jobs)
-        tail = Tail.fit(calibration, self.settings.tail_share)
+        share = self.settings.tail_share
+        tail = Tail.fit(calibration, share, self.settings.stray_probability)
         learnt = forests.Trees.of(forest).scores(baseline.distances(table, own=True))
-        heavier = tail.mean_excess / Tail.fit(_unit_maxima(table, learnt), self.settings.tail_share).mean_excess
+        heavier = mean_excess(calibration, share) / mean_excess(_units(table, learnt)["score"].to_numpy(), share)
+        strays = held[calibration > tail.limit].sort_values("score", ascending=False, kind="stable")
         units_per_day = (
             table.groupby(["window_start", "source"], observed=True).ngroups / starts.size * _DAY_S / window_s
         )
         threshold = min(self.settings.alert_budget_per_day / n_lengths / units_per_day, 1.0)
         n_benign = 0
         if len(benign):
-            told = _unit_maxima(benign, forests.Trees.of(forest).scores(baseline.distances(benign)))
-            tail, n_benign = Tail.fit(np.concatenate([calibration, told]), self.settings.tail_share), len(told)
-        return WindowModel(baseline, forest, tail, threshold, len(table), n_held_rows, units_per_day, heavier, n_benign)
+            told = _units(benign, forests.Trees.of(forest).scores(baseline.distances(benign)))["score"].to_numpy()
+            usual = np.concatenate([calibration[calibration <= tail.limit], told])  # a person's word: none strays
+            tail, n_benign = Tail.fit(usual, share, 0.0), len(told)
+        return WindowModel(
+            baseline,
+            forest,
+            tail,
+            threshold,
+            len(table),
+            n_held_rows,
+            units_per_day,
+            heavier,
+            list(zip(strays["window_start"].tolist(), strays["source"].astype(str), strict=True)),
+            n_benign,
+        )
 
     def _learn(self, table: pd.DataFrame, jobs: int) -> tuple[Baseline, IsolationForest]:
         chosen = self.settings
@@ -188,6 +205,8 @@ class Model:
                     "tail_start_score": part.tail.start,
                     "tail_mean_excess": part.tail.mean_excess,
                     "tail_heavier_than_learnt": round(part.heavier, 3),
+                    "strays": [{"window_start": tables.iso(t), "source": who} for t, who in part.strays[:MOST_STRAYS]],
+                    "strays_count": len(part.strays),
                     "units_per_day": round(part.units_per_day, 1),
                     "threshold_tail_probability": part.threshold,
                     "threshold_forest_score": part.tail.quantile(part.threshold),
@@ -200,14 +219,23 @@ class Model:
         }
 
     def warning(self) -> str | None:
-        """That the held-out part of the baseline strays further than what was learnt from all of it, if it does."""
+        """That there may be attacks in the baseline: its held-out part strays further than what was learnt from all of
+        it, or somebody in it strays so far that it was not taken for usual."""
+        said = []
         most = max((part.heavier for part in self.windows.values()), default=0.0)
-        if most <= self.settings.heavier_tail_ratio:
-            return None
-        return (
-            f"held-out parts of the baseline stray {most:.1f} times as far as the whole does: the network changed "
-            "meanwhile, or there are attacks in it; scores are less sure, and the threshold is higher"
-        )
+        if most > self.settings.heavier_tail_ratio:
+            said.append(
+                f"held-out parts of the baseline stray {most:.1f} times as far as the whole does: the network changed "
+                "meanwhile, or there are attacks in it; scores are less sure"
+            )
+        strays = [stray for part in self.windows.values() for stray in part.strays]
+        if len(strays) > 1:  # one can be chance
+            when, who = strays[0]
+            said.append(
+                f"{len(strays)} times somebody strayed so far in the baseline that the threshold leaves it out, first "
+                f"of all {who} at {tables.iso(when)[:19]}Z: was that an attack? Then learn from other traffic"
+            )
+        return "; ".join(said) or None
 
     def promise(self) -> str:
         """What the alert budget is worth with this much baseline.
@@ -231,10 +259,13 @@ class Model:
         )
 
 
-def _unit_maxima(table: pd.DataFrame, scores: np.ndarray) -> np.ndarray:
-    """The highest score per source and window: rows of one source at one time are one story, and one false alarm."""
-    codes = table["source"].cat.codes.to_numpy()
-    return pd.Series(scores).groupby([table["window_start"].to_numpy(), codes]).max().to_numpy()
+def _units(table: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+    """The highest score per source and window: rows of one source at one time are one story, and one false alarm.
+
+    Columns window_start, source (text), score.
+    """
+    rows = pd.DataFrame({name: table[name].to_numpy() for name in ("window_start", "source")}).assign(score=scores)
+    return rows.groupby(["window_start", "source"], observed=True)["score"].max().reset_index()
 
 
 def _attribution(part: WindowModel, table: pd.DataFrame) -> Attribution:

@@ -27,7 +27,15 @@ class Beacon:
     too_short: str = ""
 
     @property
+    def likeness(self) -> float:
+        """Of what there is, how alike and even it is; 0 to 1."""
+        return (self.regularity + self.sizes + self.evenness) / 3
+
+    @property
     def score(self) -> float:
+        """0 if it is too short to have one."""
+        if self.too_short:
+            return 0.0
         return (self.regularity + self.sizes + self.evenness + self.persistence) / 4
 
 
@@ -37,6 +45,7 @@ def beacons(view: View, settings: Patterns) -> list[Finding]:
 
     A call is a connection or exchange that begins in the window; what goes on within one is no call. Services that are
     called by the clock by design (`beacon_usual_ports`, over UDP) and what nobody answers do not count.
+    What looks like one and is too short to judge is a `short_beacon`, which is told and is no incident.
     """
     if view.known is None or view.window_s < settings.beacon_window_s:
         return []
@@ -58,7 +67,14 @@ def beacons(view: View, settings: Patterns) -> list[Finding]:
         sizes = view.ints("payload_out")[flows]
         found = judged(view.ints("first_packet")[flows] / SECOND, sizes, view.window_s, settings)
         enough = settings.beacon_score if found.calls >= BARS else settings.beacon_score_of_few
-        if found.too_short or found.score < enough:
+        if found.too_short and found.likeness >= enough:
+            short: Evidence = {
+                "calls": found.calls,
+                "gap_s": round(found.gap_s, 1),
+                "calling_s": round(found.span_s, 1),
+            }
+            findings.append(view.finding("short_beacon", flows, source, short))
+        if found.score < enough:
             continue
         evidence: Evidence = {
             "calls": found.calls,
@@ -87,8 +103,6 @@ def judged(times_s: np.ndarray, sizes: np.ndarray, window_s: float, settings: Pa
     if len(times) < settings.beacon_calls:
         return Beacon(len(times), span, too_short=f"{len(times)} calls in {span:.0f} s")
     gaps = np.diff(times)
-    if span < window_s / 4:
-        return Beacon(len(times), span, float(np.median(gaps)), too_short=f"{len(times)} calls in {span:.0f} s only")
     return Beacon(
         calls=len(times),
         span_s=span,
@@ -97,6 +111,7 @@ def judged(times_s: np.ndarray, sizes: np.ndarray, window_s: float, settings: Pa
         sizes=alike(sizes),
         evenness=evenness(times),
         persistence=min(span / (window_s / 2), 1.0),
+        too_short=f"{len(times)} calls in {span:.0f} s only" if span < window_s / 4 else "",
     )
 
 

@@ -124,7 +124,7 @@ def rogue_dhcp(view: View) -> list[Finding]:
     server = packets["src_ip"].array.codes[rows]
     for one in np.unique(server):
         name = str(packets["src_ip"].array.categories[one])
-        if name in known or not (known or view.known.is_new(name)):
+        if name in known or (not known and name in view.known.hosts):
             continue
         mine = rows[server == one]
         told = tuple(dict.fromkeys(packets["dst_ip"].iloc[mine].dropna().astype(str)))

@@ -10,14 +10,15 @@ import pandas as pd
 
 from netnormal.flows import ANSWERED, REFUSED, UNANSWERED
 from netnormal.kernels.group import pair_ids
-from netnormal.known import Known, Most
+from netnormal.known import Known, Most, is_private
 
 SECOND = 1_000_000_000
 MANY = "many"  # the source of what came from spoofed or very many addresses
 MOST_NAMED = 20  # destinations and services that a finding names
 MOST_KEPT = 65_536  # destinations that a finding keeps
 
-#: pattern → MITRE ATT&CK technique, severity, and the family within which findings may tell the same story
+#: pattern → MITRE ATT&CK technique, severity, and the family within which findings may tell the same story. What has
+#: the severity info is told apart and becomes no incident.
 KINDS: dict[str, tuple[str, str, str]] = {
     "port_scan": ("T1046", "medium", "scan"),
     "null_scan": ("T1046", "medium", "scan"),
@@ -44,9 +45,14 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "dga": ("T1568.002", "high", "dga"),
     "beacon": ("T1071", "medium", "beacon"),
     "upload": ("T1048", "medium", "upload"),
+    "short_beacon": ("T1071", "info", "short_beacon"),
+    "new_device": ("T1200", "info", "new_device"),
+    "new_service": ("T1505", "info", "new_service"),
+    "first_contact": ("T1071", "info", "first_contact"),
     "threat_list": ("T1071", "high", "threat_list"),
 }
-
+#: Logins by SSH and logins by HTTP are different stories, though of one source and pattern.
+GUESSING = ("brute_force", "dir_enumeration")
 
 Evidence = dict[str, int | float | str]
 
@@ -82,10 +88,12 @@ class Finding:
     @property
     def subject(self) -> str:
         """What findings of one pattern have in common when they tell one story: the victim of a flood, the hardware
-        address of a spoofer, else the source, with what is on the list."""
+        address of a spoofer, else the source, with what is on the list, or with the service at which it guesses."""
         for name in ("victim", "hardware_address"):
             if name in self.evidence:
                 return str(self.evidence[name])
+        if self.pattern in GUESSING:
+            return f"{self.source} {self.services[0]}"
         return f"{self.source} {self.evidence['listed']}" if "listed" in self.evidence else self.source
 
 
@@ -153,6 +161,10 @@ class View:
         if self.known is None:
             return 0
         return self.known.most_asked(self.window_s, *self.talk(flow)[1:])
+
+    def inside(self, host: str) -> bool:
+        """Is the host one of the network's own, by the baseline or, without one, by its address?"""
+        return is_private(host) if self.known is None else self.known.inside(host)
 
     def talk(self, flow: int) -> tuple[str, str, str]:
         """The conversation of a flow: source, destination, service."""

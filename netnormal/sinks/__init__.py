@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from netnormal import stage
 from netnormal.settings import Settings
 from netnormal.sinks import alerts
 from netnormal.sinks.address import url_of
 from netnormal.sinks.database import Capture, Database
 from netnormal.sinks.eve import Eve
+from netnormal.sinks.indicators import Indicators
 from netnormal.suppressions import Suppressions
 
 __all__ = [
@@ -62,6 +64,8 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
     """
     live = getattr(args, "follow", False)
     found: list[Sink] = [Eve(Path(args.output) / "eve.json", rules)]
+    if args.indicators:
+        found.append(Indicators(Path(args.indicators), rules))
     wanted = live if args.alert is None else args.alert
     channels = alerts.opened(settings.detect.alerts, needed=bool(args.alert)) if wanted else []
     if channels:
@@ -103,14 +107,12 @@ def options(parser: Any) -> None:
         metavar="URL",
         help="also store into this database; without a URL NETNORMAL_DATABASE, else results/packet_logs.db",
     )
-    group.add_argument("--keep-days", type=_days, metavar="N", help="delete what is older there, by packet time")
-
-
-def _days(text: str) -> float:
-    days = float(text)  # what is no number argparse tells
-    if not 0 < days < 100_000:
-        raise ValueError(text)
-    return days
+    group.add_argument(
+        "--keep-days",
+        type=stage.number(0, float, "number of days above 0"),
+        metavar="N",
+        help="delete what is older there, by packet time",
+    )
 
 
 @contextmanager

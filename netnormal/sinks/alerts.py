@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,8 +41,9 @@ class Moment(NamedTuple):
     wall_s: float
 
     def since(self, earlier: Moment) -> float:
-        """Seconds that went by on both clocks."""
-        return min((self.packets_ns - earlier.packets_ns) / 1e9, self.wall_s - earlier.wall_s)
+        """Seconds that went by on both clocks; long ago if one of them was set back since."""
+        passed = min((self.packets_ns - earlier.packets_ns) / 1e9, self.wall_s - earlier.wall_s)
+        return passed if passed > -HOUR_S else math.inf
 
 
 class Alerts:
@@ -72,6 +74,10 @@ class Alerts:
         self._more = 0  # incidents of the next digest that are only counted
         self._digest: Moment | None = None  # when the first of them came
         self._memory, self._changed = memory, False
+        self._under_way: list[tuple[Message, str, tuple[str, str] | None]] = []  # with incident, source and pattern
+        if live:
+            names = ", ".join(channel.name for channel in channels)
+            _log.info("telling %s of incidents from %s on", names, settings.severity)
         if memory is not None and memory.exists():
             self._remember(memory)
 
@@ -81,7 +87,8 @@ class Alerts:
             self._now_ns = max(self._now_ns, over.end_ns)
             if self._may_tell("network", "anomaly_rate"):
                 threshold = self._settings.anomaly_rate_threshold
-                self._tell_at_once(messages.of_rate(over.share, over.packets, over.seconds, threshold))
+                message = messages.of_rate(over.share, over.packets, over.seconds, threshold)
+                self._tell(message, "", ("network", "anomaly_rate"))
 
     def incidents(self, documents: Sequence[dict[str, Any]]) -> None:
         for document in documents:
@@ -103,8 +110,7 @@ class Alerts:
 
     def close(self) -> None:
         """Send what waits, within bounds. Raises InputError if not live and a channel did not take it."""
-        if self._pending:
-            self._send_digest("until detection ended" if self._live else "found in what was read")
+        self._send_digest("until detection ended" if self._live else "found in what was read")
         until = time.monotonic() + (CLOSE_S if self._live else PATIENCE_S)
         for channel in self._channels:
             channel.close(until)
@@ -127,7 +133,7 @@ class Alerts:
             return
         at_once = self._live and severity >= rank(self._settings.severity)
         if at_once and self._may_tell(document["source"], document["pattern"], again=told >= 0):
-            self._tell_at_once(messages.of_incident(document))
+            self._tell(messages.of_incident(document), name, (document["source"], document["pattern"]))
             self._pending.pop(name, None)
             self._note(name, severity)
         elif severity >= rank(self._settings.digest_severity) and (self._settings.digest_s or not self._live):
@@ -155,9 +161,10 @@ class Alerts:
         _bound(self._last)
         return True
 
-    def _tell_at_once(self, message: Message) -> None:
+    def _tell(self, message: Message, name: str = "", key: tuple[str, str] | None = None) -> None:
         for channel in self._channels:
             channel.offer(message)
+        self._under_way.append((message, name, key))
         self._changed = True
 
     def _note(self, name: str, severity: int) -> None:
@@ -166,7 +173,8 @@ class Alerts:
         _bound(self._told)
 
     def _send_digest(self, why: str) -> None:
-        self._tell_at_once(messages.digest(list(self._pending.values()), self._more, why))
+        if self._pending:  # else what waited was told at once by now
+            self._tell(messages.digest(list(self._pending.values()), self._more, why))
         for name, short in self._pending.items():
             self._note(name, rank(short["severity"]))
         self._pending, self._more, self._digest = {}, 0, None
@@ -174,13 +182,17 @@ class Alerts:
     # ------------------------------------------------------------ what a restart must know
 
     def _save(self) -> None:
-        """Once all messages were tried: who is killed in between tells twice, rather than never."""
-        if self._memory is None or not self._changed or not all(channel.settled for channel in self._channels):
+        """What was told, without what no channel tried yet: who is killed before tells it twice, rather than never."""
+        before = len(self._under_way)
+        self._under_way = [one for one in self._under_way if any(channel.owes(one[0]) for channel in self._channels)]
+        changed = self._changed or len(self._under_way) < before
+        if self._memory is None or not changed or any(key is None for _, _, key in self._under_way):
             return
+        names, keys = ({one[i] for one in self._under_way} for i in (1, 2))
         known = {
-            "told": self._told,
-            "last": [[*key, *moment] for key, moment in self._last.items()],
-            "sent": [list(moment) for moment in self._sent],
+            "told": {name: told for name, told in self._told.items() if name not in names},
+            "last": [[*key, *moment] for key, moment in self._last.items() if key not in keys],
+            "sent": [list(moment) for moment in self._sent][: len(self._sent) - len(self._under_way)],
             "pending": self._pending,
             "more": self._more,
             "digest": self._digest and list(self._digest),

@@ -24,7 +24,8 @@ TEST_S = 60  # how long a test waits for an answer
 #: Kinds of channels that show a text as it is, and whose host is no secret. All others get the harmless form.
 _EXACT = {"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms", "rsyslog", "syslog"}
 _LOGS = {"rsyslog", "syslog"}
-_KINDS = {"low": "info", "medium": "warning", "high": "failure", "critical": "failure"}  # as Apprise calls them
+#: severity → what Apprise calls it
+_KINDS = {"": "info", "low": "info", "medium": "warning", "high": "failure", "critical": "failure"}
 _log = logging.getLogger("netnormal")
 
 
@@ -41,7 +42,8 @@ class Channel:
         self._hidden = _secret_parts(url, self._schema)
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
-        self._busy = self._closing = False
+        self._sending: Message | None = None
+        self._closing = False
         self.failing = ""  # why it does not work at the moment
         self.lost = 0
         self._thread: threading.Thread | None = None
@@ -59,7 +61,7 @@ class Channel:
             done = self._apprise.notify(body, title, kind, body_format="text", log_level=logging.DEBUG)
         except Exception as error:  # of a channel's code, which is not ours: it must not end the run, nor stay unseen
             return self._masked(f"{type(error).__name__}: {error}")
-        return "" if done else self._masked(_reason([entry.message for entry in done.logs()]))
+        return "" if done else self._masked(_reason([(entry.level, entry.message) for entry in done.logs()]))
 
     def offer(self, message: Message) -> None:
         """Send it as soon as the channel takes it."""
@@ -75,11 +77,10 @@ class Channel:
                 self._thread.start()
             self._changed.notify_all()
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is on its way: all is sent, or the channel is known to fail."""
+    def owes(self, message: Message) -> bool:
+        """Whether it was offered and not yet tried, by a channel that is not known to fail."""
         with self._changed:
-            return bool(self.failing) or not (self._queue or self._busy)
+            return not self.failing and any(one is message for one in (*self._queue, self._sending))
 
     def close(self, until: float | None) -> None:
         """Send what waits, until time.monotonic() is `until`; None: as long as its tries take. Says what was lost."""
@@ -89,12 +90,10 @@ class Channel:
         if self._thread is not None:
             self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
         with self._changed:
-            self.lost += len(self._queue) + self._busy
-            self._queue.clear()
-            self._busy = False
-        if self.lost:
-            why = f" ({self.failing})" if self.failing else ""
-            _log.warning("alerts by %s: %s not sent%s", self.name, _messages(self.lost), why)
+            self.lost += len(self._queue) + (self._sending is not None)
+            if self.lost:
+                why = f" ({self.failing})" if self.failing else ""
+                _log.warning("alerts by %s: %s not sent%s", self.name, _messages(self.lost), why)
 
     def _work(self) -> None:
         while True:
@@ -102,11 +101,10 @@ class Channel:
                 self._changed.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-                message = self._queue.popleft()
-                self._busy = True
+                message = self._sending = self._queue.popleft()
             self._deliver(message)
             with self._changed:
-                self._busy = False
+                self._sending = None
 
     def _deliver(self, message: Message) -> None:
         for attempt in range(self._tries):
@@ -178,16 +176,22 @@ def _opened(name: str, url: str) -> tuple[Any, str]:
     if found is None:
         what = "is no address of a channel"
         raise InputError(f"{PREFIX}{name.upper()}", what, "see docs/alerts.md for the shape of each kind")
+    if getattr(found, "secure_mode", "") == "insecure":
+        _log.warning("alerts by %s: mail without encryption: write mailtos:// (docs/alerts.md)", name)
+    schema = url.partition(":")[0].lower()
+    found.request_rate_per_sec = 0 if schema in _EXACT else min(1, found.request_rate_per_sec)  # seconds between two
     made = apprise.Apprise(asset=asset)
     made.add(found)
-    return made, url.partition(":")[0].lower()
+    return made, schema
 
 
-def _reason(lines: list[str]) -> str:
-    """The most telling of what was logged while sending failed."""
-    causes = [line.partition("Exception: ")[2].rpartition("Caused by ")[2] for line in lines if "Exception: " in line]
-    said = [line for line in lines if re.search(r"fail|error|refused|denied|invalid|no .*recipients", line, re.I)]
-    return (causes or said or lines or ["no reason given"])[-1]
+def _reason(said: list[tuple[str, str]]) -> str:
+    """The most telling of what Apprise said while sending failed: level and line."""
+    causes = [line.partition("Exception: ")[2].rpartition("Caused by ")[2] for _, line in said if "Exception: " in line]
+    warnings = [line for level, line in said if level not in ("TRACE", "DEBUG", "INFO")]
+    found = (causes or warnings or ["no reason given"])[-1]
+    plain_words = re.search(r"\[Errno -?\d+\] ([^\"')]+)", found)  # out of the exceptions it is wrapped in
+    return plain_words[1] if plain_words else found
 
 
 def _secret_parts(url: str, schema: str) -> list[str]:

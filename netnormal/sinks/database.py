@@ -201,6 +201,9 @@ class Database:
             with self._changed:
                 self._waiting -= sum(rows for _, rows, _ in batch)
                 self._changed.notify_all()
+        if not self._live and not self._given_up:
+            self._swept = -float(_HOUR_S)  # what was stored since the last time may be old as well
+            self._store([])
         self._disconnect()
 
     def _batch(self) -> list[tuple[str, int, Any]]:

@@ -8,15 +8,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from netnormal import tables
-from netnormal.suppressions import Suppressions
+from netnormal.sinks.told import ToldFile
 
 GENERATOR = 1  # gid of rules; the numbers below lie where Suricata leaves room for local rules
 #: pattern → its number, which it keeps for ever, what it is called, and Suricata's class of such alerts
@@ -52,48 +47,16 @@ SIGNATURES = {
 _SEVERITY = {"critical": 1, "high": 1, "medium": 2, "low": 3}  # 1 is the worst, and Suricata has no fourth
 _CONFIDENCE = {"medium": "Medium", "low": "Low"}  # of what only the forest calls unusual
 _PROTOCOLS = {"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP", "ICMP": "ICMP", "ICMPv6": "IPv6-ICMP", "IGMP": "IGMP"}
-_log = logging.getLogger("netnormal")
 
 
-class Eve:
-    """A sink that keeps `path` equal to the incidents told so far, in that order, without the suppressed ones."""
+class Eve(ToldFile):
+    """A file with a line for each incident."""
 
-    def __init__(self, path: Path, rules: Suppressions) -> None:
-        self._path, self._rules = path, rules
-        self._lines: dict[str, str] = {}
-        self._changed = self._failed = False
-
-    def scores(self, rows: pd.DataFrame) -> None:
-        """Scores are no alerts: they are in scores.csv."""
-
-    def incidents(self, documents: Sequence[dict[str, Any]]) -> None:
-        self._changed = True  # none at all is news too: the file of an earlier run is out of date
-        for document in documents:
-            if self._rules.reason(document) is None:
-                self._lines[document["incident_id"]] = json.dumps(event(document), allow_nan=False)
-
-    def resumed(self, documents: Sequence[dict[str, Any]]) -> None:
-        self.incidents(documents)
-
-    def tick(self, now_ns: int) -> None:
-        try:
-            self._write()
-        except tables.InputError as error:
-            if not self._failed:
-                _log.warning("%s", error)
-            self._failed = True
-
-    def close(self) -> None:
-        self._write()
-
-    def _write(self) -> None:
-        if self._changed:
-            with tables.atomic(self._path) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in self._lines.values()), "ascii")
-            self._changed = self._failed = False
+    def text(self, documents: Sequence[Mapping[str, Any]]) -> str:
+        return "".join(json.dumps(event(document), allow_nan=False) + "\n" for document in documents)
 
 
-def event(document: dict[str, Any]) -> dict[str, Any]:
+def event(document: Mapping[str, Any]) -> dict[str, Any]:
     """One incident (`detection.documents`) as an EVE alert, in plain values.
 
     Addresses are named where they are such (no hardware address, not `many`): of several destinations the most
@@ -143,7 +106,7 @@ def event(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ends(document: dict[str, Any]) -> dict[str, Any]:
+def _ends(document: Mapping[str, Any]) -> dict[str, Any]:
     destinations, services = document["destinations"], document["services"]
     found: dict[str, Any] = {}
     if _is_address(document["source"]):

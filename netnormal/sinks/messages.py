@@ -28,7 +28,7 @@ class Message:
 
     def line(self) -> str:
         """All in one line, as logs want it."""
-        return f"{self.severity}: {self.subject}"
+        return f"{self.severity}: {self.subject}" if self.severity else self.subject
 
     def title(self) -> str:
         return f"[netnormal] {self.line()}"
@@ -51,7 +51,7 @@ def rank(severity: str) -> int:
 def of_incident(document: dict[str, Any]) -> Message:
     """A message about one incident (`detection.documents`)."""
     hint = advice.of(str(document["pattern"]))
-    technique = f", ATT&CK {document['technique']}" if document.get("technique") else ""
+    technique = f", MITRE {document['technique']}" if document.get("technique") else ""
     rows = [
         ("Severity", document["severity"]),
         ("First packet", _time(document["start"])),
@@ -102,7 +102,7 @@ def of_rate(share: float, packets: int, seconds: float, threshold: float) -> Mes
 
 
 def test() -> Message:
-    return Message("low", "this is a test", "If you can read this, alerts reach you here.\n")
+    return Message("", "this is a test", "If you can read this, alerts reach you here.\n")
 
 
 def _rows(rows: Sequence[tuple[str, object]]) -> str:

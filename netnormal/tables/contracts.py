@@ -135,6 +135,24 @@ INCIDENTS = Schema(
     prose=True,
 )
 
+NOTICES = Schema(
+    "notices",
+    "what is new and no incident, one row per host and kind; counted by no figure",
+    "python detect.py",
+    (
+        Column("start", "time", "first packet of it"),
+        Column("end", "time", "last packet of it"),
+        Column("pattern", "text", "new_device, new_service, first_contact or short_beacon"),
+        Column("title", "text", "what is new, in one sentence"),
+        Column("technique", "text", "MITRE ATT&CK technique of attacks that begin so"),
+        Column("severity", "text", "info"),
+        Column("source", "text", "the host that it is about"),
+        Column("what", "text", "what is new, separated by blanks: services or hosts; at most 20"),
+        Column("count", "int", "how many of these; at most 1,000 are counted", low=0),
+    ),
+    prose=True,
+)
+
 #: What incidents.json says of each incident beyond the columns of INCIDENTS: name → type, meaning.
 DOCUMENT = {
     "evidence": (
@@ -202,6 +220,23 @@ PACKET_LABELS = Schema(
     ),
 )
 
+FLOW_LABELS = Schema(
+    "flow_labels",
+    "ground truth by flow (both directions); a packet that is of none is benign, as is one of a flow labelled so",
+    "the person who recorded the capture",
+    (
+        Column("start", "time", "first packet of the flow"),
+        Column("end", "time", "last packet of the flow; packets up to 5 s later are of it, if none like it began"),
+        Column("protocol", "text", "TCP, UDP, SCTP …; ICMP for both of its versions"),
+        Column("source", "text", "IP address of one end"),
+        Column("src_port", "int", "its port", empty="no ports", low=0, high=65535),
+        Column("destination", "text", "IP address of the other"),
+        Column("dst_port", "int", "its port", empty="no ports", low=0, high=65535),
+        Column("label", "text", "`benign` or the attack's name"),
+    ),
+    prose=True,
+)
+
 INTERVAL_LABELS = Schema(
     "interval_labels",
     "ground truth by time and host; a packet that matches none is benign",
@@ -223,8 +258,10 @@ SCHEMAS = (
     ANOMALIES,
     LABELLED_PACKETS,
     INCIDENTS,
+    NOTICES,
     SUPPRESSIONS,
     FEEDBACK,
     PACKET_LABELS,
     INTERVAL_LABELS,
+    FLOW_LABELS,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
-from netnormal import words
+from netnormal import quantities
 from netnormal.dashboard import charts, results
 from netnormal.dashboard import show as _show
 
@@ -20,8 +22,8 @@ def show(data: _show.Data) -> None:
     _show.facts(
         [
             ("Learnt from", f"{_moment(base.get('start'))} to {_moment(base.get('end'))} UTC"),
-            ("That is", words.span(float(base.get("span_s") or 0))),
-            ("Budget", f"{results.at(card, 'settings', 'alert_budget_per_day')} false incidents a day"),
+            ("That is", quantities.span(results.number(base.get("span_s"), 0.0))),
+            ("Budget", f"{results.plain(results.at(card, 'settings', 'alert_budget_per_day'))} false incidents a day"),
             ("Promise", results.plain(card.get("promise") or "")),
             ("Features", f"{len(card.get('features') or [])} of a conversation, its source and its destination"),
             ("Trees", f"{results.plain(results.at(card, 'settings', 'trees'))} in each forest"),
@@ -48,7 +50,7 @@ def _windows(windows: dict[str, object]) -> None:
     """What was learnt for each length of window, and how rare a conversation must be to be an anomaly."""
     rows = []
     for length, part in windows.items():
-        tail = results.at(part, "threshold_tail_probability", otherwise=0) or 0
+        tail = results.number(results.at(part, "threshold_tail_probability"), 0.0)
         rows.append(
             {
                 "Window [s]": results.plain(length),
@@ -98,18 +100,21 @@ def _metrics(data: _show.Data) -> None:
     if not metrics:
         _show.empty("No labels were compared. If you know what the packets were:", "python evaluate.py --labels FILE")
         return
+
+    def figure(key: str, form: str = ",.0f") -> str:
+        value = results.number(metrics.get(key))
+        return "–" if math.isnan(value) else format(value, form)
+
     tiles = st.container(horizontal=True)
     for name, key in (("ROC AUC", "roc_auc"), ("Recall", "recall"), ("Mean recall", "mean_recall")):
-        value = metrics.get(key)
-        tiles.metric(name, f"{value:.3f}" if isinstance(value, float) else "–", width="content")
-    tiles.metric("Attacks found", f"{metrics.get('attacks_found')} of {metrics.get('attacks')}", width="content")
-    tiles.metric("False incidents", f"{metrics.get('false_incidents')}", width="content")
-    tiles.metric(
-        "Found after (median)", words.span(float(metrics.get("median_time_to_detect_s") or 0)), width="content"
-    )
-    st.caption(f"Recall at {results.plain(metrics.get('false_positive_rate'))} of the benign packets.")
+        tiles.metric(name, figure(key, ".3f"), width="content")
+    tiles.metric("Attacks found", f"{figure('attacks_found')} of {figure('attacks')}", width="content")
+    tiles.metric("False incidents", figure("false_incidents"), width="content")
+    tiles.metric("Found after (median)", f"{figure('median_time_to_detect_s', '.3g')} s", width="content")
+    st.caption(f"Recall where {figure('false_positive_rate', '.2%')} of the benign packets rank as high.")
     recalls = results.at(metrics, "recall_per_attack", otherwise={})
-    frame = pd.DataFrame({"name": list(recalls), "value": [float(value or 0) for value in recalls.values()]})
+    known = [(name, value) for name, value in recalls.items() if isinstance(value, (int, float))]
+    frame = pd.DataFrame(known, columns=["name", "value"])
     if len(frame):
         frame["said"] = [f"{value:.2f}" for value in frame["value"]]
         _show.chart(charts.bars(frame, "name", "value", "said", _show.look()), "Recall for each attack")

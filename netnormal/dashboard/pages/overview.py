@@ -9,7 +9,7 @@ import streamlit as st
 
 from netnormal.dashboard import charts, questions, results, story
 from netnormal.dashboard import show as _show
-from netnormal.figures.words import size
+from netnormal.quantities import size
 
 WORST = 5
 MOST_CULPRITS = 5
@@ -28,9 +28,9 @@ def show_health(data: _show.Data) -> None:
     elif data.health:
         sound = data.health.get("status") == "ok"
         name = "capture sound" if sound else "capture has gaps"
-        lost = data.health.get("kernel_drops")
+        lost = results.number(data.health.get("kernel_drops"), -1)
         reasons = [results.plain(word) for word in data.health.get("reasons") or []]
-        words = "; ".join([*reasons, "nobody counted lost packets" if lost is None else f"{lost:,} packets lost"])
+        words = "; ".join([*reasons, "nobody counted lost packets" if lost < 0 else f"{lost:,.0f} packets lost"])
     else:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -127,8 +127,8 @@ def _traffic(data: _show.Data) -> None:
     tiles.metric("Mbit/s", f"{sums['bytes'] * 8e-6 / seconds:,.3g}", width="content")
     if (made := data.verdicts()) is not None and not data.reading:
         tiles.metric("Anomalous", f"{made.anomalous.mean():.1%}", width="content", help="of the packets")
-    lost = results.mapping(store.capture.with_suffix(".json")).get("kernel_drops")
-    tiles.metric("Lost", "unknown" if lost is None else f"{lost:,}", width="content", help="packets, by the kernel")
+    lost = results.number(results.mapping(store.capture.with_suffix(".json")).get("kernel_drops"), -1)
+    tiles.metric("Lost", "unknown" if lost < 0 else f"{lost:,.0f}", width="content", help="packets, by the kernel")
     width = questions.bin_width(store.start, store.end)
     series, look = questions.volume(store, questions.Filter(), width), _show.look()
     left, right = st.columns(2, gap="medium")

@@ -11,7 +11,7 @@ from netnormal.dashboard import charts, questions
 from netnormal.dashboard import show as _show
 from netnormal.dashboard.pages.incidents import packet_table
 from netnormal.dashboard.store import Store
-from netnormal.figures.words import size
+from netnormal.quantities import size
 
 SECOND = 10**9
 #: columns of questions.conversations, and what a reader sees above them

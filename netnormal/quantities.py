@@ -1,12 +1,22 @@
-"""Numbers and names in the words that pictures and pages show."""
+"""Amounts in the words that people read: on the terminal, on pages, in pictures."""
 
 from __future__ import annotations
 
 
-def label(text: object, longest: int) -> str:
-    """A name from the network, fit for a picture: letters the font has, one line, not too long."""
-    shown = "".join(c if c.isprintable() and ord(c) < 0x250 else "?" for c in str(text))
-    return shown if len(shown) <= longest else f"{shown[: longest // 2]}…{shown[-(longest - longest // 2 - 1) :]}"
+def span(seconds: float) -> str:
+    """A length of time as people say it: 78 ms, 1.4 s, 3 min, 2.5 h."""
+    for length, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    if seconds < 0.001:
+        return "an instant"
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
+
+
+def size(number: float) -> str:
+    """A number of bytes as people say it: 512 bytes, 4.1 kB, 3.2 MB."""
+    factor, unit = byte_unit(number)
+    return f"{number / factor:.3g} {unit}" if factor > 1 else f"{number:,.0f} bytes"
 
 
 def percent(value: float) -> str:
@@ -35,11 +45,6 @@ def bit_unit(largest: float) -> tuple[float, str]:
     """Factor and name; Mbit/s from 0.1 on, since that is what links are called by."""
     units = ((1e9, 1e9, "Gbit/s"), (1e5, 1e6, "Mbit/s"), (1e3, 1e3, "kbit/s"))
     return next(((factor, unit) for least, factor, unit in units if largest >= least), (1.0, "bit/s"))
-
-
-def size(number: float) -> str:
-    factor, unit = byte_unit(number)
-    return f"{number / factor:.3g} {unit}" if factor > 1 else f"{number:,.0f} B"
 
 
 def duration(seconds: float, one: str = "") -> str:
