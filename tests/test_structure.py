@@ -101,6 +101,7 @@ MAY_IMPORT = {
     "dashboard": {
         "advice",
         "documents",
+        "explanation",
         "feedback",
         "figures",
         "flows",
@@ -114,6 +115,7 @@ MAY_IMPORT = {
         "suppressions",
         "tables",
         "tallies",
+        "words",
     },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
