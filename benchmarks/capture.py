@@ -1,9 +1,10 @@
 """Live capture: loss against rate, for our ring, tcpdump, dumpcap and scapy, with equal buffers. Needs root on Linux.
 
-Run     python benchmarks/capture.py CAPTURE [--rates 50000 100000] [--seconds 30] [--tools ours tcpdump dumpcap scapy]
+Run     python benchmarks/capture.py CAPTURE [--rates 150000 200000] [--seconds 30] [--tools ours tcpdump] [--write]
         CAPTURE is sent with tcpreplay, again and again, through a pair of interfaces in a namespace of its own; records
         that were cut short are filled up to their length on the wire
 Prints  a line per rate and tool: sent, kept and lost packets, memory at start, middle and end, processor time
+Writes  with --write: docs/performance.md and its picture
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -37,6 +40,9 @@ sniffer.start()
 signal.sigwait({signal.SIGINT})
 sniffer.stop()
 """
+UNHEARD: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+SLOW = (1000, 2000)  # packets/s, for scapy and us
+LONG = 100_000  # packets/s, for us alone, twice as long
 TOOLS = {
     "ours": [sys.executable, str(ROOT / "capture.py"), "--interface", "v1", "--output", "kept.csv", "-q"],
     "tcpdump": ["tcpdump", "-n", "-i", "v1", "-B", str(BUFFER_MB * 1024), "-w", "kept.pcap", "-Z", "root"],
@@ -52,18 +58,55 @@ def status(pid: int) -> tuple[int, float]:
     return int(rss[1]) // 1024 if rss else 0, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(namespace: str, tool: str, capture: Path, rate: int, seconds: float) -> dict[str, object]:
-    inside = ["ip", "netns", "exec", namespace]
+@dataclass(frozen=True)
+class Measured:
+    """One step. rate: packets/s really sent; rss: memory at start, middle and end [MB]; cpu: of one core; load: of the
+    whole machine before, the average of a minute."""
+
+    rate: int
+    tool: str
+    seconds: float
+    sent: int
+    kept: int
+    rss: tuple[int, int, int]
+    cpu: float
+    load: float
+
+    @property
+    def lost(self) -> float:
+        return max(1 - self.kept / self.sent, 0.0)
+
+    @property
+    def cost_us(self) -> float:
+        return self.cpu * self.seconds / self.sent * 1e6
+
+    def line(self) -> str:
+        memory = " ".join(f"{mb:4}" for mb in self.rss)
+        start = f"{self.rate:9,}  {self.tool:8} {self.sent:9,} {self.kept:9,}  {self.lost:7.3%}  {memory}"
+        return f"{start}  {self.cpu:5.0%}  {self.cost_us:6.1f}  {self.load:5.1f}"
+
+    def row(self) -> str:
+        lost = f"{self.lost:.2%}" if self.kept < self.sent else "0"
+        name = "`capture.py`" if self.tool == "ours" else self.tool
+        memory = ", ".join(map(str, self.rss))
+        cells = (f"{self.rate:,}", name, f"{self.seconds:.0f} s", f"{self.sent:,}", lost, memory, f"{self.cpu:.0%}")
+        return f"| {' | '.join(cells)} | {self.cost_us:.1f} | {self.load:.1f} |"
+
+
+def measure(namespace: str, tool: str, capture: Path, rate: int, seconds: float, first: list[str]) -> Measured:
+    """first: words before each command, for instance to give it a priority."""
+    inside = [*first, "ip", "netns", "exec", namespace]
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
         shutil.copy(ROOT / "params.yaml", folder)
-        with subprocess.Popen([*inside, *TOOLS[tool]], cwd=folder, stderr=subprocess.DEVNULL) as tooling:
+        with subprocess.Popen([*inside, *TOOLS[tool]], cwd=folder, **UNHEARD) as tooling:
             started = time.monotonic()
             while not (folder / "kept.pcap").exists() and time.monotonic() - started < 60:
                 time.sleep(0.1)
             time.sleep(2)
-            first = status(tooling.pid)
+            before = status(tooling.pid)
             sender = [*inside, "tcpreplay", "-q", "-K", "--loop=1000000", "-i", "v0", f"--pps={rate}"]
             sender += [f"--limit={int(rate * seconds)}", str(capture)]
             with subprocess.Popen(sender, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sending:
@@ -76,18 +119,14 @@ def measure(namespace: str, tool: str, capture: Path, rate: int, seconds: float)
             tooling.wait(120)
         sent = re.search(r"Actual: (\d+) packets \((\d+) bytes\) sent in ([\d.]+)", said)
         assert sent, said
+        assert rate in SLOW or int(sent[2]) > BUFFER_MB << 20, "fewer bytes than the buffer holds"
         with frames.open_capture(folder / "kept.pcap") as source:
             kept = sum(len(block) for block in source)
-        return {
-            "rate": round(int(sent[1]) / float(sent[3])),
-            "tool": tool,
-            "sent": int(sent[1]),
-            "mbytes": round(int(sent[2]) / 1e6),
-            "kept": kept,
-            "lost": max(1 - kept / int(sent[1]), 0.0),
-            "rss": [first[0], middle[0], last[0]],
-            "cpu": (last[1] - first[1]) / float(sent[3]),
-        }
+        took = float(sent[3])
+        rss = (before[0], middle[0], last[0])
+        return Measured(
+            round(int(sent[1]) / took), tool, took, int(sent[1]), kept, rss, (last[1] - before[1]) / took, load
+        )
 
 
 def padded(capture: Path, folder: Path) -> Path:
@@ -107,13 +146,111 @@ def padded(capture: Path, folder: Path) -> Path:
     return out
 
 
+# ---------------------------------------------------------------- docs/performance.md
+
+PAGE = """# How much traffic a live capture holds
+
+`{command}`
+sends the sample (frames filled up to their length on the wire, about 600 bytes on average) with tcpreplay through a
+pair of interfaces in a namespace of its own, to each program in turn. All had a buffer of {buffer} MiB. `capture.py`
+wrote CSV and pcap, tcpdump and dumpcap only a pcap; scapy's `AsyncSniffer` wrote a pcap and a CSV row per packet.
+{priority}
+
+Measured on {cores} virtual cores, shared with the sender and with other work; load is the machine's before each step:
+
+| packets/s sent | program | for | sent | lost | memory at start, middle, end [MB] | of one core | µs/packet | load |
+|---|---|---|---|---|---|---|---|---|
+{rows}
+
+![Loss against rate](images/capture_loss.png)
+
+{verdict}
+
+The memory at the start has the compiled decoder and the ring ({buffer} MiB); it grows by the blocks that wait to be
+written, and then stays. A quiet network (two packets a second) costs {quiet:.1%} of one core.
+"""
+PRIORITY = "From 100,000/s on sender and program had real-time priority: other work waited."
+KNOCKING = """
+import socket, time
+s = socket.socket(17, 3)
+s.bind(("v0", 0))
+while True:
+    s.send(bytes(60))
+    time.sleep(0.5)
+"""
+
+
+def verdict(steps: list[Measured]) -> str:
+    """The highest rate without loss of each program, and how ours compares."""
+    best = {tool: max((m.rate for m in steps if m.tool == tool and m.kept >= m.sent), default=0) for tool in TOOLS}
+    words = [f"{tool} {rate:,}" for tool, rate in best.items() if rate and tool != "ours"]
+    text = (
+        f"Highest rate without loss: `capture.py` {best['ours']:,} packets a second; {', '.join(words) or 'no other'}."
+    )
+    if best["tcpdump"]:
+        text += (
+            f" That is {best['ours'] / best['tcpdump']:.2f} of what tcpdump, which decodes nothing, held in this run."
+        )
+    return text
+
+
+def draw(steps: list[Measured], path: Path) -> None:
+    """Loss against rate, a line per program."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    for tool, mark in zip(TOOLS, "osx+", strict=True):
+        points = sorted((m.rate, 100 * m.lost) for m in steps if m.tool == tool)
+        if points:
+            axes.plot(*zip(*points, strict=True), marker=mark, label="capture.py" if tool == "ours" else tool)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks := [1000, 2000, 10_000, 50_000, 100_000, 300_000], [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("packets sent per second")
+    axes.set_ylabel("lost [%]")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def quiet(namespace: str) -> float:
+    """Processor time of capture.py where two packets a second come in, of one core."""
+    inside = ["ip", "netns", "exec", namespace]
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copy(ROOT / "params.yaml", name)
+        with (
+            subprocess.Popen([*inside, sys.executable, "-c", KNOCKING]) as sending,
+            subprocess.Popen([*inside, *TOOLS["ours"]], cwd=name, **UNHEARD) as tooling,
+        ):
+            time.sleep(8)
+            before = status(tooling.pid)[1]
+            time.sleep(30)
+            after = status(tooling.pid)[1]
+            tooling.send_signal(2)
+            tooling.wait(60)
+            sending.kill()
+    return (after - before) / 30
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("capture", type=Path)
-    parser.add_argument("--rates", type=int, nargs="+", default=[1000, 5000, 50_000, 100_000, 150_000, 200_000])
+    parser.add_argument("--rates", type=int, nargs="+", default=[150_000, 200_000, 250_000, 300_000])
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
+    parser.add_argument(
+        "--realtime", action="store_true", help="other work on this machine waits while packets are sent"
+    )
+    parser.add_argument("--write", action="store_true", help="measure all that docs/performance.md tells, and write it")
     args = parser.parse_args()
+    tools = [tool for tool in args.tools if tool in ("ours", "scapy") or shutil.which(tool)]
+    fast = [tool for tool in tools if tool != "scapy"]
+    plan = [(rate, args.seconds, tool) for rate in args.rates for tool in fast]
+    if args.write:
+        slow = [(rate, args.seconds, tool) for rate in SLOW for tool in tools if tool in ("ours", "scapy")]
+        plan = [*slow, (LONG, 2 * args.seconds, "ours"), *plan]
+    first = ["chrt", "--rr", "1"] if args.realtime else []
+    steps: list[Measured] = []
     namespace = f"nnbench{os.getpid()}"
     subprocess.run(["ip", "netns", "add", namespace], check=True)
     try:
@@ -121,15 +258,27 @@ def main() -> None:
         subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", off], check=True)
         for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
             subprocess.run(["ip", "-n", namespace, *words.split()], check=True)
-        print("packets/s  tool          sent     MB      kept     lost  memory [MB]    processor", flush=True)
+        print("packets/s  tool          sent      kept     lost  memory [MB]     core  us/each  load", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             capture = padded(args.capture, Path(folder))
-            for rate in args.rates:
-                for tool in args.tools:
-                    m = measure(namespace, tool, capture, rate, args.seconds)
-                    memory = " ".join(f"{mb:4}" for mb in m["rss"])  # type: ignore[attr-defined]
-                    line = f"{m['rate']:9,}  {tool:8} {m['sent']:9,} {m['mbytes']:6,} {m['kept']:9,}  {m['lost']:7.3%}"
-                    print(f"{line}  {memory}   {m['cpu']:7.0%}", flush=True)
+            for rate, seconds, tool in plan:
+                steps.append(measure(namespace, tool, capture, rate, seconds, first if rate > LONG // 2 else []))
+                print(steps[-1].line(), flush=True)
+        print(verdict(steps))
+        if args.write:
+            draw(steps, ROOT / "docs" / "images" / "capture_loss.png")
+            page = PAGE.format(
+                command=f"python benchmarks/capture.py {args.capture} --write{' --realtime' if first else ''}",
+                buffer=BUFFER_MB,
+                priority="From 100,000/s on sender and program had real-time priority: other work waited."
+                if first
+                else "",
+                cores=os.cpu_count(),
+                rows="\n".join(step.row() for step in steps),
+                verdict=verdict(steps),
+                quiet=quiet(namespace),
+            )
+            (ROOT / "docs" / "performance.md").write_text(page)
     finally:
         subprocess.run(["ip", "netns", "del", namespace], check=True)
 

@@ -135,6 +135,8 @@ class Detection:
         self.windower = features.Windower(settings.extract_features)
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
+        self._memory = patterns.ScanMemory(settings.detect.patterns)
+        self._longest = max(settings.extract_features.windows_s)
         self.rows = self.anomalies = 0
         self._waiting: list[tuple[pd.DataFrame, np.ndarray]] = []  # anomalous rows and their drafts, not yet decided
         self._documents: dict[str, dict[str, Any]] = {}
@@ -196,6 +198,7 @@ class Detection:
             "waiting": waiting,
             "merger": self.merger.state(),
             "notices": self.notices.state(),
+            "memory": self._memory.state(),
         }
 
     def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
@@ -205,6 +208,7 @@ class Detection:
         self._waiting = [(_restored(columns), np.array(drafts, np.int64)) for columns, drafts in state["waiting"]]
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
+        self._memory.restore(state["memory"])
 
     @property
     def row_scores(self) -> np.ndarray:
@@ -237,6 +241,7 @@ class Detection:
             self._settings.patterns,
             window.window_s,
             self.model.known_before(window.start, window.start + window.window_s * SECOND),
+            self._memory if window.window_s == self._longest else None,
         )
         self.notices.push(finding for finding in findings if finding.severity == INFO)
         findings = [finding for finding in findings if finding.severity != INFO]

@@ -99,6 +99,7 @@ class Patterns:
     scan_false_alarm: float
     scan_ports: int
     scan_hosts: int
+    scan_memory_s: int
     stealth_ports: int
     route_trace_ttl: int
     syn_flood_per_s: int
@@ -119,6 +120,7 @@ class Patterns:
     dga_domains: int
     guess_connections: int
     guess_span_s: int
+    guess_connections_new: int
     guess_ports: tuple[int, ...]
     web_guesses: int
     web_guesses_per_s: int

@@ -229,3 +229,17 @@ def test_inside_is_what_was_seen_on_the_link_else_private_ranges():
 )
 def test_private_ranges(address, private):
     assert is_private(address) is private
+
+
+# ---------------------------------------------------------------- guessing
+
+
+def logins(n: int, apart: float) -> list[dict]:
+    return flat(session(i * apart, A, B, 22, 40000 + i, 1500, 2200 + i % 3) for i in range(n))
+
+
+def test_few_logins_alike_are_guessing_where_the_baseline_had_not_a_third_of_them():
+    assert names(logins(5, 100), baseline([])) == [("brute_force", A)]
+    assert names(logins(5, 100), None) == names(logins(4, 1), baseline([])) == []
+    assert names(logins(5, 100), baseline(logins(2, 60))) == []
+    assert names(logins(8, 10), baseline(logins(8, 10))) == [("brute_force", A)]  # so many in so short a time always

@@ -24,10 +24,11 @@ from netnormal.patterns import (
     uploads,
     web,
 )
+from netnormal.patterns.memory import ScanMemory
 from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
 from netnormal.settings import Patterns
 
-__all__ = ["KINDS", "MANY", "Evidence", "Finding", "find"]
+__all__ = ["KINDS", "MANY", "Evidence", "Finding", "ScanMemory", "find"]
 
 
 def find(
@@ -37,6 +38,7 @@ def find(
     settings: Patterns,
     window_s: int = 0,
     known: Known | None = None,
+    memory: ScanMemory | None = None,
 ) -> list[Finding]:
     """All named behaviours in one closed window, in order of start.
 
@@ -44,12 +46,14 @@ def find(
     flows, flow_of_packet : what `netnormal.flows.flows(packets)` gives.
     window_s, known : the window's length and what a baseline that does not hold the window had seen; without one,
         patterns that need novelty are not looked for.
+    memory : of earlier windows of this length, for scans that are slower than a window; it learns from this one.
     Each function's docstring says what it calls by its name, and where that comes from.
     """
     if not len(packets):
         return []
     view = View(packets, flows, flow_of_packet, window_s, known)
     found = scans.without_repeats([*scans.port_scans(view, settings), *scans.sweeps(view, settings)])
+    found += _slower(memory.push(view), found) if memory is not None else []
     found += scans.stealth_scans(view, settings)
     found += scans.udp_scans(view, settings)
     found += floods.syn_floods(view, settings)
@@ -68,3 +72,9 @@ def find(
     found += uploads.uploads(view, settings)
     found += novelty.new_devices(view) + novelty.new_services(view) + novelty.first_contacts(view)
     return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))
+
+
+def _slower(remembered: list[Finding], found: list[Finding]) -> list[Finding]:
+    """Of the scans that are remembered those by sources that scan nothing in this window by itself."""
+    sources = {finding.source for finding in found}
+    return [finding for finding in remembered if finding.source not in sources]

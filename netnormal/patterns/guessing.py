@@ -14,23 +14,37 @@ REFUSAL_BYTES = 10_000
 
 
 def brute_force(view: View, settings: Patterns) -> list[Finding]:
-    """Many connections of one source to one login service, close together, each with a few words said both ways and
-    answers of nearly the same small size. T1110. Logins over HTTP are seen by `web.guessing`."""
+    """Many connections of one source to one login service, close together, or, with an independent baseline, such that
+    it had nothing near it; each with a few words said both ways and answers of nearly the same small size. T1110.
+    Logins over HTTP are seen by `web.guessing`."""
     said = (view.ints("payload_out") > 0) & (view.ints("payload_in") > 0)
     login = view.protocol("TCP") & view.answered & said & np.isin(view.ints("dst_port"), settings.guess_ports)
     rows = np.flatnonzero(login)
-    if len(rows) < settings.guess_connections:
+    least = settings.guess_connections
+    if view.known is not None:
+        least = min(least, settings.guess_connections_new)
+    if len(rows) < least:
         return []
     group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
-    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.guess_connections)
+    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= least)
     findings = []
     for members in by_group(group, wanted, len(first)):
         flows = rows[members]
-        begun = view.ints("first_packet")[flows]
-        apart = begun[settings.guess_connections - 1 :] - begun[: len(begun) - settings.guess_connections + 1]
+        new = view.known is not None and len(flows) >= settings.web_factor * view.most(int(flows[0])).flows
+        if not (new or _hurried(view.ints("first_packet")[flows], settings)):
+            continue
         low, middle, high = np.percentile(view.ints("payload_in")[flows], [25, 50, 75])
-        if apart.min() > settings.guess_span_s * SECOND or middle > REFUSAL_BYTES or high - low > ALIKE * middle:
+        if middle > REFUSAL_BYTES or high - low > ALIKE * middle:
             continue
         evidence: Evidence = {"connections": len(flows), "answer_bytes": round(float(middle))}
         findings.append(view.finding("brute_force", flows, view.name(int(view.source[flows[0]])), evidence))
     return findings
+
+
+def _hurried(begun: np.ndarray, settings: Patterns) -> bool:
+    """Do so many connections begin (times in order, ns) within `guess_span_s`?"""
+    least = settings.guess_connections
+    if len(begun) < least:
+        return False
+    apart = begun[least - 1 :] - begun[: len(begun) - least + 1]
+    return bool(apart.min() <= settings.guess_span_s * SECOND)

@@ -25,19 +25,13 @@ LEAST_FOLLOWED, FOLLOWED_SHARE = 3, 0.5
 def port_scans(view: View, settings: Patterns) -> list[Finding]:
     """Many ports of one host, opened by SYN and mostly in vain: the sequential test over first contacts of
     (source, destination), each port once. Jung et al. 2004. One finding per source."""
-    opened = view.protocol("TCP") & _opens(view) & view.attempt & ~_traces_route(view, settings)
-    return _vertical(view, settings, np.flatnonzero(opened), "port_scan", settings.scan_ports)
+    return _vertical(view, settings, np.flatnonzero(tcp_attempts(view, settings)), "port_scan", settings.scan_ports)
 
 
 def udp_scans(view: View, settings: Patterns) -> list[Finding]:
     """Many UDP ports of one host, mostly in vain. A port from which its owner itself sends is not probed blindly:
     what goes there answers something, such as an SSDP search or a DNS query seen only in part."""
-    udp = view.protocol("UDP") & view.attempt & ~_traces_route(view, settings)
-    sends = view.protocol("UDP")
-    ports = 1 << 17
-    own = np.unique(view.source[sends] * ports + view.ints("src_port")[sends])
-    udp &= ~np.isin(view.destination * ports + view.ints("dst_port"), own)
-    return _vertical(view, settings, np.flatnonzero(udp), "udp_scan", settings.scan_ports)
+    return _vertical(view, settings, np.flatnonzero(udp_attempts(view, settings)), "udp_scan", settings.scan_ports)
 
 
 def stealth_scans(view: View, settings: Patterns) -> list[Finding]:
@@ -65,12 +59,9 @@ def stealth_scans(view: View, settings: Patterns) -> list[Finding]:
 def sweeps(view: View, settings: Patterns) -> list[Finding]:
     """One service of many hosts, mostly in vain: the sequential test over first contacts of (source, service), each
     host once; and over ARP, where the question is the contact. Jung et al. 2004. One finding per source and kind."""
-    tried = view.attempt & ~_traces_route(view, settings)
-    ping = view.is_service(PING)
     findings: list[Finding] = []
-    for pattern, kind in (("ping_sweep", ping), ("port_sweep", view.protocol("TCP") & _opens(view))):
-        rows = np.flatnonzero(kind & tried)
-        findings += _horizontal(view, settings, rows, pattern)
+    for pattern, tried in (("ping_sweep", pings(view, settings)), ("port_sweep", tcp_attempts(view, settings))):
+        findings += _horizontal(view, settings, np.flatnonzero(tried), pattern)
     by_source = {(finding.source, finding.pattern): finding for finding in findings}
     for finding in _arp_sweeps(view, settings):
         known = by_source.get((finding.source, finding.pattern))
@@ -80,7 +71,7 @@ def sweeps(view: View, settings: Patterns) -> list[Finding]:
             findings[findings.index(known)] = view.finding(
                 finding.pattern, np.union1d(known.flows, finding.flows), finding.source, known.evidence
             )
-    return [_with_counts(view, finding) for finding in findings]
+    return [with_counts(view, finding) for finding in findings]
 
 
 def without_repeats(findings: list[Finding]) -> list[Finding]:
@@ -94,6 +85,25 @@ def without_repeats(findings: list[Finding]) -> list[Finding]:
             if np.isin(less.flows, more.flows).mean() >= 0.5:
                 kept.remove(less)
     return kept
+
+
+def tcp_attempts(view: View, settings: Patterns) -> np.ndarray:
+    """Which flows try to open a connection (bool)."""
+    return view.protocol("TCP") & _opens(view) & view.attempt & ~_traces_route(view, settings)
+
+
+def udp_attempts(view: View, settings: Patterns) -> np.ndarray:
+    """Which flows try a UDP port from which nobody sends by itself (bool)."""
+    udp = view.protocol("UDP")
+    ports = 1 << 17
+    own = np.unique(view.source[udp] * ports + view.ints("src_port")[udp])
+    blind = ~np.isin(view.destination * ports + view.ints("dst_port"), own)
+    return udp & view.attempt & ~_traces_route(view, settings) & blind
+
+
+def pings(view: View, settings: Patterns) -> np.ndarray:
+    """Which flows are echo requests to one host (bool)."""
+    return view.is_service(PING) & view.attempt & ~_traces_route(view, settings)
 
 
 # ---------------------------------------------------------------- the two shapes of a scan
@@ -113,7 +123,7 @@ def _vertical(
     findings = []
     for source, parts in by_source.items():
         flows = np.concatenate(parts)
-        finding = _with_counts(view, view.finding(pattern, flows, view.name(source), {}))
+        finding = with_counts(view, view.finding(pattern, flows, view.name(source), {}))
         findings.append(replace(finding, ports=frozenset(np.unique(view.ints("dst_port")[flows]).tolist())))
     return findings
 
@@ -242,7 +252,7 @@ def _traces_route(view: View, settings: Patterns) -> np.ndarray:
     return (view.first_ttl >= 0) & (view.first_ttl <= settings.route_trace_ttl)
 
 
-def _with_counts(view: View, finding: Finding) -> Finding:
+def with_counts(view: View, finding: Finding) -> Finding:
     """The finding with what came of it: distinct contacts that answered, refused, or stayed silent."""
     flows = finding.flows
     contact, first = groups(view.destination[flows], view.service[flows])

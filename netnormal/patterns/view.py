@@ -10,7 +10,7 @@ import pandas as pd
 
 from netnormal.flows import ANSWERED, REFUSED, UNANSWERED
 from netnormal.kernels.group import pair_ids
-from netnormal.known import Known, Most
+from netnormal.known import Known, Most, is_private
 
 SECOND = 1_000_000_000
 MANY = "many"  # the source of what came from spoofed or very many addresses
@@ -161,6 +161,10 @@ class View:
         if self.known is None:
             return 0
         return self.known.most_asked(self.window_s, *self.talk(flow)[1:])
+
+    def inside(self, host: str) -> bool:
+        """Is the host one of the network's own, by the baseline or, without one, by its address?"""
+        return is_private(host) if self.known is None else self.known.inside(host)
 
     def talk(self, flow: int) -> tuple[str, str, str]:
         """The conversation of a flow: source, destination, service."""
