@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MISSING = "needs chromium and chromedriver (apt-get install chromium-driver)"
+PATIENCE_S = 180  # a busy machine is no failure
 _BUSY = "[data-testid='stStatusWidget'], [data-testid='stSpinner'], [data-stale='true']"
 
 
@@ -41,7 +42,7 @@ class Dashboard:
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
-        until(self._listens, "the dashboard does not listen", 60)
+        until(self._listens, "the dashboard does not listen", PATIENCE_S)
 
     def _listens(self) -> bool:
         if self.process.poll() is not None:
@@ -53,7 +54,7 @@ class Dashboard:
     def close(self) -> int:
         """Ends it as a service manager would; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE_S)
         self._log.close()
         return code
 
@@ -108,7 +109,7 @@ class Browser:
         def ready() -> bool:
             return ((words in self.text()) != absent) and not (still and self.all(_BUSY))
 
-        until(ready, lambda: f"{words!r} {'stays' if absent else 'does not come'}: {self.text()[:3000]}", 60)
+        until(ready, lambda: f"{words!r} {'stays' if absent else 'does not come'}: {self.text()[:3000]}", PATIENCE_S)
         return self.text()
 
     def all(self, selector: str) -> list[Any]:
@@ -117,21 +118,27 @@ class Browser:
     def click(self, words: str, kind: str = "button") -> None:
         """The first button (or other element) that says `words`, as soon as there is one."""
         path = f"//{kind}[contains(., '{words}')]"
-        until(lambda: self.driver.find_elements("xpath", path), f"no {kind} says {words!r}", 30)
+        until(lambda: self.driver.find_elements("xpath", path), f"no {kind} says {words!r}", PATIENCE_S)
         found = self.driver.find_elements("xpath", path)[0]
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
         found.click()
 
     def type(self, name: str, words: str) -> None:
         """Fill the text field with this name, and press Enter."""
-        until(lambda: self.all(f"input[aria-label='{name}']"), f"no text field is named {name!r}", 30)
+        until(lambda: self.all(f"input[aria-label='{name}']"), f"no text field is named {name!r}", PATIENCE_S)
         (field,) = self.all(f"input[aria-label='{name}']")
-        field.send_keys(f"{words}\n")
-        until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", 10)
+        field.send_keys("\ue009a\ue000", f"{words}\n")  # Control and a: all that was there goes
+        until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", PATIENCE_S)
+
+    def choose(self, name: str, option: str) -> None:
+        """Choose the option that contains these words in the list with this name."""
+        until(lambda: self.all(f"input[aria-label='{name}']"), f"no list is named {name!r}", PATIENCE_S)
+        self.all(f"input[aria-label='{name}']")[0].click()
+        self.click(option, "div[@role='option']")
 
     def downloaded(self, ending: str) -> Path:
         """The one file that was downloaded, which is then forgotten."""
-        until(lambda: list(self.downloads.glob(f"*{ending}")), f"no {ending} was downloaded", 60)
+        until(lambda: list(self.downloads.glob(f"*{ending}")), f"no {ending} was downloaded", PATIENCE_S)
         (made,) = self.downloads.glob(f"*{ending}")
         return made.rename(self.downloads.parent / made.name)
 

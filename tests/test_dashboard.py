@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import io
 import json
 import shutil
@@ -25,6 +26,12 @@ from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
 from netnormal.plain import cell
+
+_loader = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+assert _loader is not None and _loader.loader is not None
+pictures = importlib.util.module_from_spec(_loader)
+sys.modules["make_pictures"] = pictures
+_loader.loader.exec_module(pictures)
 
 HOSTILE = (
     "<img src=x onerror=document.title='obeyed'> **bold** _it_ [a](javascript:alert(1)) :red[b] :material/bolt: "
@@ -161,9 +168,18 @@ def test_an_incident_that_is_none_is_refused(tmp_path: Path) -> None:
             results.incidents(tmp_path)
 
 
-def test_reasons_without_an_explanation_are_read_from_their_words() -> None:
-    found = story.reasons(results.incident(document()))
-    assert [(one.words, one.value, one.high) for one in found] == [("flows", 9, 1)]
+def test_each_reason_is_said_as_in_the_files_and_what_is_no_number_is_no_reason() -> None:
+    known = {"feature": "source_destinations_count", "words": "hosts", "value": 386.0, "usual_low": 0, "unit": ""}
+    novel = {"feature": "novelty_service_ratio", "words": "never seen", "value": None, "usual_low": None}
+    one = results.incident(
+        document(explanation=[known | {"usual_high": 3.03}, novel | {"usual_high": None, "unit": ""}])
+    )
+    assert [(reason.words, reason.said) for reason in one.explanation] == [
+        ("hosts", "386 (usually up to 3)"),
+        ("never seen", ""),
+    ]
+    assert results.incident(document(evidence={"half_open": 7})).evidence == "7 connections half open"
+    assert results.incident(document(evidence={"half_open": "<b>"})).evidence == "half_open <b>"
 
 
 def test_who_is_behind_it_is_said_in_one_sentence() -> None:
@@ -193,8 +209,8 @@ def test_what_decided_is_counted_from_the_reasons(capture: Path) -> None:
     decided = results.deciding(capture / "results")
     table = tables.read(capture / "results" / "anomalies.csv", tables.ANOMALIES)
     assert decided and decided.rows == len(table)
-    for name in ("source peak flows", "conversation turns mean", "destination services"):
-        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} (?:\d|together)").sum() > 0
+    for name in ("hosts that the source contacted", "packets sent", "connections to the destination"):
+        assert decided.features[name] == table["reasons"].str.contains(rf"(?:^|; ){name} \d").sum() > 0
     assert all(not any(c.isdigit() for c in name) for name in decided.features)
 
 
@@ -250,6 +266,22 @@ def test_each_page_loads_without_an_error_and_fetches_nothing_from_elsewhere(
 
 
 @pytest.mark.xdist_group("dashboard")
+@pytest.mark.parametrize("name", [name for name in pictures.SHOTS if name != "report"])
+def test_the_pictures_in_the_docs_show_what_the_pages_say_today(served: Served, name: str) -> None:
+    said = pictures.text_of(served, pictures.SHOTS[name], served.dashboard.url, served.folder)
+    assert said == pictures.recorded(pictures.IMAGES / f"{name}.png"), "run  python docs/make_pictures.py"
+    assert (pictures.IMAGES / f"{name}.png").stat().st_size < 150_000
+    served.resize(1280, 1600)
+    served.dark(False)
+
+
+def test_the_picture_of_the_report_shows_the_incidents_of_today(capture: Path) -> None:
+    said = pictures.recorded(pictures.IMAGES / "report.png")
+    found = results.incidents(capture / "results")
+    assert found and all(one.title in said for one in found), "run  python docs/make_pictures.py"
+
+
+@pytest.mark.xdist_group("dashboard")
 def test_an_incident_opens_and_its_packets_download_as_a_capture(served: Served) -> None:
     served.page("", "Worst first")
     served.click("Open")
@@ -268,14 +300,14 @@ def test_the_filters_change_what_is_shown_and_what_is_downloaded(served: Served,
     served.page("traffic", "Packets (CSV)")
     before = served.packets()
     served.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n")
-    browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)
+    browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)
     chosen = Filter(protocols=("UDP",))
     assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != before
     for name, words in (("Host", "192.168.37.80"), ("Service", "53")):
         before = served.packets()
         served.type(name, words)
         chosen = dataclasses.replace(chosen, **{name.lower(): words})
-        browser.until(lambda: served.packets() not in (before, ""), "nothing changes", 30)  # noqa: B023
+        browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)  # noqa: B023
         assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != "0"
     served.wait("Packets (CSV)")
     shown = questions.packets(store, chosen, 10**6)
@@ -301,8 +333,7 @@ def test_an_earlier_capture_can_be_chosen_and_is_told_apart_from_the_results(ser
     (earlier / "captured_data.csv").write_bytes(b"".join(lines[:1001]))
     try:
         served.page("", "Worst first")
-        served.click("latest capture", "div[@data-baseweb='select']//div")
-        served.click(earlier.name, "li")
+        served.choose("Packets", earlier.name)
         text = served.wait("These results are of another capture")
         assert "1,000" in text
     finally:
@@ -374,7 +405,7 @@ def test_hostile_words_stay_text_on_every_page(served: Served, hostile: Path) ->
     try:
         for page, words, shows in (
             ("", "Traffic", True),
-            ("incidents", "1 of 1", True),
+            ("incidents", "Open", True),
             ("incidents?incident=I0001", "In Wireshark", True),
             ("traffic", "Packets (CSV)", False),
             ("network", "Hardware addresses", True),
@@ -461,7 +492,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_and_the_reader
     dashboard = None
     try:
         dashboard = browser.Dashboard(tmp_path, tmp_path / "log", "--cache", tmp_path / "cache")
-        browser.until((tmp_path / "results" / "live" / "status.json").exists, "it does not follow", 60)
+        browser.until((tmp_path / "results" / "live" / "status.json").exists, "it does not follow", browser.PATIENCE_S)
         served.open(dashboard.url, "No incidents")
         with table.open("ab", buffering=0) as file:
             file.write(b"".join(lines[minute[0] : minute[1]]))
@@ -478,7 +509,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_and_the_reader
         assert served.all("[data-testid='stException']") == []
     finally:
         follower.terminate()
-        follower.wait(30)
+        follower.wait(browser.PATIENCE_S)
         if dashboard is not None:
             dashboard.close()
 

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "anonymize": {"frames", "kernels", "tables"},
     "earlier": {"frames", "manifest", "tables"},
     "interrupts": set(),
+    "beside": set(),
     "recorder": {"earlier", "frames", "manifest", "packets", "tables", "traffic"},
     "live_table": set(),
     "packets": {"frames", "kernels", "tables"},
@@ -101,6 +102,7 @@ MAY_IMPORT = {
     "dashboard": {
         "advice",
         "documents",
+        "explanation",
         "feedback",
         "figures",
         "flows",
@@ -114,6 +116,7 @@ MAY_IMPORT = {
         "suppressions",
         "tables",
         "tallies",
+        "words",
     },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

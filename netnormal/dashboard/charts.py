@@ -5,7 +5,6 @@ Names from the network are data in these charts, never parts of their specificat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -171,16 +170,14 @@ def reasons(found: Sequence[Reason], look: Look) -> alt.LayerChart:
     rows = []
     for one in found:
         high = one.high if one.high > 0 else max(abs(one.value), 1.0) / 100
-        unit = f" {one.unit}" if one.unit and not one.unit.startswith("/") else one.unit
-        usual = f"{number(one.low)} to {number(one.high)}" if one.low > 0 else f"up to {number(one.high)}"
         rows.append(
             {
-                "feature": label(one.words, 48),
+                "feature": label(one.words, 60),
                 "value": float(np.clip(one.value / high, 0.02, 1e5)),
                 "low": float(np.clip(one.low / high, 0.05, 1)) if one.low > 0 else 0.05,
                 "high": 1.0,
-                "said": f"{number(one.value)}{unit} (usually {usual}{unit})",
-                "share": "" if math.isnan(one.share) else f"{one.share:.0%} of the explanation",
+                "said": label(one.said, 60),
+                "share": f"{one.share:.0%} of the explanation",
             }
         )
     frame = pd.DataFrame(rows)
@@ -202,13 +199,6 @@ def reasons(found: Sequence[Reason], look: Look) -> alt.LayerChart:
     )
     said = base.mark_text(align="left", dx=10, color=look.text).encode(x=alt.X("value:Q", scale=x), text="said:N")
     return (band + line + point + names + said).properties(height=46 * len(rows) + 30)
-
-
-def number(value: float) -> str:
-    """Three digits, or all of an integer's."""
-    if math.isnan(value):
-        return "?"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def around(table: pd.DataFrame, width: int, incident: Incident, look: Look) -> alt.LayerChart:

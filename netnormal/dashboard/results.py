@@ -14,26 +14,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal import tables
+from netnormal import explanation as explaining
+from netnormal import tables, words
+from netnormal.explanation import NOVEL, WORDS
 from netnormal.figures import SEVERITIES
 from netnormal.plain import plain
 
 MOST_BYTES = 256 << 20  # of a JSON file that is read whole
 MOST_ANOMALIES = 100_000  # whose reasons are counted
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_FEATURE = re.compile(r"(?:^|; )([^\d(;]+?) (?:\d|together)")  # the name before a reason's value
+#: names of features where a reason begins; of one that begins as another does the longer
+_FEATURE = re.compile(
+    "(?:^|; )("
+    + "|".join(re.escape(name) for name in sorted([*WORDS.values(), *NOVEL.values()], key=len, reverse=True))
+    + r")(?= \d| of| under| less| none)"
+)
 _DETECT = "write it again with  python detect.py"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One feature of an incident against its usual range; share of the explanation, 0..1."""
+    """One feature of an incident against its usual range; value is NaN where `words` say all. said: the value and the
+    range in words; share: of the explanation, 0..1."""
 
     words: str
     value: float
     low: float
     high: float
-    unit: str
+    said: str
     share: float
 
 
@@ -57,7 +65,7 @@ class Incident:
     reasons: str
     display_filter: str
     normal: str = ""
-    evidence: tuple[tuple[str, str], ...] = ()
+    evidence: str = ""
     explanation: tuple[Reason, ...] = ()
     community_ids: tuple[str, ...] = ()
     document: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -76,7 +84,6 @@ def incident(document: Any) -> Incident:
     name = document["incident_id"]
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ValueError(f"incident_id {name!r}")
-    evidence = document.get("evidence") or {}
     return Incident(
         name,
         tables.nanoseconds(document["start"]),
@@ -94,7 +101,7 @@ def incident(document: Any) -> Incident:
         plain(document.get("reasons") or "", 4000),
         plain(document.get("display_filter") or "", 8000),
         plain(document.get("normal") or "", 1000),
-        tuple((plain(key, 60), plain(value, 300)) for key, value in list(dict(evidence).items())[:30]),
+        _evidence(document.get("evidence") or {}),
         tuple(_reason(one) for one in list(document.get("explanation") or ())[:10]),
         tuple(plain(word, 80) for word in list(document.get("community_ids") or ())[:20]),
         document,
@@ -102,9 +109,21 @@ def incident(document: Any) -> Incident:
 
 
 def _reason(one: Any) -> Reason:
-    words = one.get("words") or str(one["feature"]).replace("_", " ")
-    value, low, high = (number(one.get(name)) for name in ("value", "usual_low", "usual_high"))
-    return Reason(plain(words, 120), value, low, high, plain(one.get("unit") or "", 20), number(one.get("share"), 0.0))
+    values = {name: number(one.get(name)) for name in ("value", "usual_low", "usual_high")}
+    value, low, high = values.values()
+    said = ""
+    if not any(map(math.isnan, values.values())):
+        entry = {"feature": str(one["feature"]), "unit": plain(one.get("unit") or "", 20), **values}
+        said = f"{explaining.amount(entry)} (usually {explaining.usual(entry)})"
+    return Reason(plain(one.get("words") or one["feature"], 160), value, low, high, said, number(one.get("share"), 0.0))
+
+
+def _evidence(found: Any) -> str:
+    """The numbers behind a named pattern, in words."""
+    try:
+        return plain(words.evidence(found), 1000)
+    except (KeyError, TypeError, ValueError):  # of another version, or not ours
+        return plain(", ".join(f"{name} {value}" for name, value in dict(found).items()), 1000)
 
 
 def number(value: Any, otherwise: float = math.nan) -> float:
@@ -240,7 +259,7 @@ def _deciding(path: str, _seen: tuple[int, int]) -> Deciding:
     for block in tables.blocks(path, tables.ANOMALIES):
         rows += len(block)
         for text, times in block["reasons"].astype(object).value_counts().items():
-            named = {plain(part.strip(), 60) for part in _FEATURE.findall(str(text))}
+            named = set(_FEATURE.findall(str(text)))
             features.update(dict.fromkeys(named, int(times)))
         if rows >= MOST_ANOMALIES:
             break

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netnormal import quantities
-from netnormal.dashboard.results import Incident, Reason
+from netnormal.dashboard.results import Incident
 from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
 from netnormal.plain import plain
@@ -153,35 +151,6 @@ def clock(time_ns: int) -> str:
 
 def words_time(time_ns: int) -> str:
     return str(np.datetime64(int(time_ns), "ns")).replace("T", " ")
-
-
-def reason_texts(one: Incident) -> list[str]:
-    """The reasons as sentences, for incidents without `explanation`: each feature once."""
-    said: dict[str, str] = {}
-    for part in re.split(r";\s(?![^()]*\))", one.reasons):
-        text = part.strip().removeprefix("unusual: ")
-        feature = re.match(r"[^\d(]*", text)
-        said.setdefault((feature.group() if feature else "") or text, text)
-    return [text for text in said.values() if text][:10]
-
-
-_SAID = re.compile(
-    r"(?P<words>\D+?) (?P<value>\d[\d.,e+]*)(?P<unit>[^(]*?) \(usually (?:(?P<low>\d[\d.,e+]*) to |up to )"
-)
-_HIGH = re.compile(r"(?:to|up to) (?P<high>\d[\d.,e+]*);")
-
-
-def reasons(one: Incident) -> list[Reason]:
-    """The features with value and usual range: the explanation, or what the reasons' text says of them."""
-    if one.explanation:
-        return [reason for reason in one.explanation if not math.isnan(reason.value)]
-    found = []
-    for text in reason_texts(one):
-        said, high = _SAID.match(text), _HIGH.search(text)
-        if said and high:
-            value, low, top = (float(x.replace(",", "")) for x in (said["value"], said["low"] or "0", high["high"]))
-            found.append(Reason(said["words"], value, low, top, said["unit"].strip(), math.nan))
-    return found[:6]
 
 
 def matching(incidents: Iterable[Incident], severities: Sequence[str], text: str) -> list[Incident]:

@@ -101,16 +101,17 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident],
         _show.strong("What it usually means", "means")
         st.text(told.means)
     st.subheader("Why")
-    if one.evidence:
-        _show.facts([(name.replace("_", " "), value) for name, value in one.evidence], "evidence", 170)
-    reasons = story.reasons(one)
-    if reasons:
+    if one.evidence or not one.explanation:
+        st.text(one.evidence or one.reasons)
+    ranged = [reason for reason in one.explanation if reason.said]
+    if ranged:
         st.caption("The bar is what is usual here, the diamond is what was seen.")
-        _show.chart(charts.reasons(reasons, _show.look()), "Each feature's value against its usual range")
-    else:
-        for words in story.reason_texts(one):
-            st.text(f"• {words}")
+        _show.chart(charts.reasons(ranged, _show.look()), "Each feature's value against its usual range")
+    for reason in one.explanation:
+        if not reason.said:
+            st.text(f"• {reason.words}")
     if one.normal:
+        _show.strong("What would have been normal", "normal")
         st.text(one.normal)
     _packets(data, one)
     st.subheader("In Wireshark")
@@ -126,6 +127,9 @@ def _packets(data: _show.Data, one: results.Incident) -> None:
         st.download_button(
             "Evidence (PCAP)", evidence.read_bytes, f"{one.incident_id}.pcap", key="evidence", on_click="ignore"
         )
+    if store is not None and data.reading and not store.packets:
+        st.caption("Reading the packets …")
+        return
     if store is None or not data.fits:
         _show.empty("The packets of these results are not here: choose their capture on the left.")
         return
