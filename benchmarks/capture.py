@@ -41,7 +41,7 @@ signal.sigwait({signal.SIGINT})
 sniffer.stop()
 """
 UNHEARD: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-SLOW = (1000, 2000)  # packets/s, for scapy and us
+SLOW = (1000, 2000)  # packets/s, for scapy
 LONG = 100_000  # packets/s, for us alone, twice as long
 TOOLS = {
     "ours": [sys.executable, str(ROOT / "capture.py"), "--interface", "v1", "--output", "kept.csv", "-q"],
@@ -93,11 +93,13 @@ class Measured:
         return f"| {' | '.join(cells)} | {self.cost_us:.1f} | {self.load:.1f} |"
 
 
-def measure(namespace: str, tool: str, capture: Path, rate: int, seconds: float, first: list[str]) -> Measured:
-    """first: words before each command, for instance to give it a priority."""
+def measure(
+    namespace: str, tool: str, capture: Path, rate: int, seconds: float, first: list[str], place: Path | None
+) -> Measured:
+    """first: words before each command, for instance to give it a priority. place: where the files go."""
     inside = [*first, "ip", "netns", "exec", namespace]
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         folder.chmod(0o777)
         shutil.copy(ROOT / "params.yaml", folder)
@@ -170,6 +172,7 @@ The memory at the start has the compiled decoder and the ring ({buffer} MiB); it
 written, and then stays. A quiet network (two packets a second) costs {quiet:.1%} of one core.
 """
 PRIORITY = "Sender and program had real-time priority: other work on the machine waited."
+FOLDER = "Files went to memory: with this machine's disk, busy with other work, all programs lost packets now and then."
 KNOCKING = """
 import socket, time
 s = socket.socket(17, 3)
@@ -237,6 +240,9 @@ def main() -> None:
     parser.add_argument("capture", type=Path)
     parser.add_argument("--rates", type=int, nargs="+", default=[150_000, 200_000, 250_000, 300_000])
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument(
+        "--folder", type=Path, help="where the files go, for instance /dev/shm: then no disk is measured"
+    )
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=list(TOOLS))
     parser.add_argument(
         "--realtime", action="store_true", help="other work on this machine waits while packets are sent"
@@ -247,7 +253,7 @@ def main() -> None:
     fast = [tool for tool in tools if tool != "scapy"]
     plan = [(rate, args.seconds, tool) for rate in args.rates for tool in fast]
     if args.write:
-        slow = [(rate, args.seconds, tool) for rate in SLOW for tool in tools if tool in ("ours", "scapy")]
+        slow = [(rate, args.seconds, "scapy") for rate in SLOW if "scapy" in tools]
         plan = [*slow, (LONG, 2 * args.seconds, "ours"), *plan]
     first = ["chrt", "--rr", "1"] if args.realtime else []
     steps: list[Measured] = []
@@ -262,13 +268,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             capture = padded(args.capture, Path(folder))
             for rate, seconds, tool in plan:
-                steps.append(measure(namespace, tool, capture, rate, seconds, first))
+                steps.append(measure(namespace, tool, capture, rate, seconds, first, args.folder))
                 print(steps[-1].line(), flush=True)
         print(verdict(steps))
         if args.write:
+            options = " --realtime" if first else ""
+            options += f" --folder {args.folder}" if args.folder else ""
             draw(steps, ROOT / "docs" / "images" / "capture_loss.png")
             page = PAGE.format(
-                command=f"python benchmarks/capture.py {args.capture} --write{' --realtime' if first else ''}",
+                command=f"python benchmarks/capture.py {args.capture}{options} --write",
                 buffer=BUFFER_MB,
                 priority="From 100,000/s on sender and program had real-time priority: other work waited."
                 if first
