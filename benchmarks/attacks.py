@@ -101,7 +101,8 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
     print(f"{benign_s:g} s of ordinary use: {len(box.mails)} mails", *subjects(box), sep="\n  ", flush=True)
     for word, attack in ATTACKS.items():
         known, began = len(box.mails), time.monotonic()
-        subprocess.run(enter(names["mallory"], *attack), capture_output=True, timeout=60, check=False)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        attacking = subprocess.Popen(enter(names["mallory"], *attack), **quiet)
         found = {}
         while len(found) < 2 and time.monotonic() < began + 60:
             if word in (folder / "said").read_text():
@@ -109,6 +110,7 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
             if any(word in mail["Subject"] for mail in box.mails[known:]):
                 found.setdefault("mail", time.monotonic() - began)
             time.sleep(0.05)
+        attacking.wait(60)
         print(word, {way: f"{seconds:.1f} s" for way, seconds in found.items()}, flush=True)
         time.sleep(15)
     for program in (detect, recorder):

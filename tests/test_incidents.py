@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import communityid
+import following
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +147,24 @@ def test_a_scan_over_many_windows_of_three_lengths_is_one_incident_with_all_its_
     assert (row["packets"], row["bytes"]) == (400, 400 * 54)
     assert (row["technique"], row["severity"], row["services"].split()[0]) == ("T1046", "medium", "TCP/1")
     assert set(run.of_packet) == set(run.table["incident_id"])
+
+
+def test_a_scan_of_many_windows_is_told_on_a_logarithmic_scale(tmp_path):
+    growing = following.Growing(tmp_path)
+    follower = growing.follower()
+    times = [3 + 0.5 * i for i in range(200)] + [103 + 0.025 * i for i in range(4400)]
+    probes = flat(probe(time, A, B, 1 + port, "RA") for port, time in enumerate(times))
+    packets = table(probes)
+    for part in np.array_split(np.arange(len(packets)), 20):
+        growing.put(packets.iloc[part])
+        while follower.step():
+            pass
+    follower.finish(True)
+    follower.files.close()
+    told = [again for number, again in growing.told if number == growing.told[0][0]]
+    documents = json.loads((growing.live / "incidents.json").read_text("utf-8"))
+    assert [one["pattern"] for one in documents] == ["port_scan"] and documents[0]["packets"] == 9200
+    assert told == [False, True]  # with 360 packets and with 4,132, in 22 windows
 
 
 def test_a_scan_that_only_the_long_window_sees_is_found():
