@@ -11,6 +11,7 @@ Examples
   sudo python capture.py --interface eth0 --duration 600
   sudo python capture.py --filter "not port 22"      (Ctrl+C ends it; what was captured is kept)
   sudo python capture.py --interface any --rotate-seconds 3600 --keep 24
+  sudo python capture.py --interface eth0 --detect   (judged as it comes, by the model that was trained before)
   python capture.py --read office.pcapng --anonymize key --output shared.csv   (and shared.pcap)
   ssh router tcpdump -c 100000 -w - | python capture.py --read -
 
@@ -26,13 +27,17 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
-from netnormal import anonymize, earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
+from rich.text import Text
+
+from netnormal import anonymize, beside, earlier, frames, live, live_table, packets, recorder, sinks, stage, tables
 from netnormal.manifest import Tally, sentence
 from netnormal.tables import InputError
 
@@ -54,6 +59,8 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
         raise InputError(
             "--read", "does not go with --interface, --filter or --append", "filter with  tcpdump -r IN -w OUT"
         )
+    if args.detect is not None:
+        raise InputError("--read", "does not go with --detect", f"afterwards run  python detect.py --input {args.read}")
     key = anonymize.read_key(args.anonymize) if args.anonymize else None
     pcap, packed = table.with_name(f"{stem}.pcap"), None
     if key and Path(args.read).resolve() == pcap.resolve():
@@ -142,6 +149,7 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         source.start()
         with (
             live.rights.reading_as(user),
+            beside.Detecting(table, *_detection(args)) if args.detect is not None else nullcontext(),
             sinks.closing([base] if base else []),
             recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
@@ -159,6 +167,24 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         print(said)
         raise InputError(f"interface {', '.join(source.lost)}", "went down while capturing", "what came before is kept")
     return said
+
+
+def _detection(args: argparse.Namespace) -> tuple[list[str], dict[str, str], Callable[[str], None]]:
+    """The options of detect.py beside us, its environment, and how to show what it says."""
+    options = ["--params", args.params, *(["--quiet"] if args.quiet else []), *shlex.split(args.detect)]
+    options += ["--log-file", args.log_file] if args.log_file else []
+    if args.database is not None:
+        options += ["--database", *([args.database] if args.database else [])]
+        options += ["--keep-days", str(args.keep_days)] if args.keep_days else []
+    environment = {"FORCE_COLOR": "1"} if args.terminal else {}
+
+    def say(line: str) -> None:
+        if args.terminal:
+            stage.terminal.print(Text.from_ansi(line), soft_wrap=True)
+        else:
+            print(line, flush=True)
+
+    return options, environment, say
 
 
 if __name__ == "__main__":
@@ -184,5 +210,9 @@ if __name__ == "__main__":
     alive.add_argument("--rotate-seconds", type=seconds, metavar="S", help="start new files every S seconds")
     alive.add_argument("--rotate-mb", type=seconds, metavar="MB", help="start new files when they have MB megabytes")
     alive.add_argument("--keep", type=count, metavar="N", help="with --rotate: delete all but the last N of this run")
+    beside_us = (
+        "judge what comes by the trained model, too: starts detect.py --follow, with these further options of it"
+    )
+    alive.add_argument("--detect", nargs="?", const="", metavar="OPTIONS", help=beside_us)
     sinks.options(parser)
     stage.run(main, parser)

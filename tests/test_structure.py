@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "anonymize": {"frames", "kernels", "tables"},
     "earlier": {"frames", "manifest", "tables"},
     "interrupts": set(),
+    "beside": set(),
     "recorder": {"earlier", "frames", "manifest", "packets", "tables", "traffic"},
     "live_table": set(),
     "packets": {"frames", "kernels", "tables"},
