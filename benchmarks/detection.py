@@ -3,7 +3,8 @@
     python -m benchmarks.detection BASELINE CAPTURE LABELS [--seeds 5] [--try trees=100] [--try rows_per_tree=256] …
 
 Prints a line for the settings in params.yaml and one for each --try, which changes settings of train_model
-(several at once: --try trees=100,range_extension_share=0), then one per attack for the settings in params.yaml.
+(several at once: --try trees=100,range_extension_share=0), then one per attack for the settings in params.yaml, and
+what the false incidents were.
 Figures are means over the seeds, with their 95 % confidence interval (Student's t). `forest` judges by conversations
 alone; `with patterns` is what detect.py writes.
 """
@@ -11,6 +12,7 @@ alone; `with patterns` is what detect.py writes.
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 from dataclasses import replace
 from typing import Any
@@ -43,7 +45,8 @@ def labelled(path: str, labels: str, chosen: settings.Settings) -> tuple[pd.Data
 def judge(
     baseline: pd.DataFrame, packets: pd.DataFrame, known: evaluation.Truth, chosen: settings.Settings
 ) -> dict[str, Any]:
-    """The figures of one model: `forest`, `with patterns`, `incidents`; and `attacks`, a table of one row each."""
+    """The figures of one model: `forest`, `with patterns`, `incidents`; `attacks`, a table of one row each; `false`,
+    the titles of false incidents."""
     made = model.Model.fit(baseline, chosen.train_model, jobs=2)
     run = detection.Detection(made, chosen)
     told = [run.push(packets), run.flush()]
@@ -58,7 +61,9 @@ def judge(
     )
     forest = each["forest"].rename(columns={"roc_auc": "forest_auc", "recall": "forest_recall"})
     attacks = events.merge(each["with patterns"], on="attack").merge(forest.drop(columns="packets"), on="attack")
-    return figures | {"incidents": seen, "attacks": attacks}
+    verdicts = evaluation.incident_verdicts(known, packets, found.labelled_packets["incident_id"], found.incidents)
+    false = found.incidents.loc[verdicts == "false", "title"].astype(str).tolist()
+    return figures | {"incidents": seen, "attacks": attacks, "false": false}
 
 
 def interval(values: list[float], form: str = ".3f") -> str:
@@ -82,7 +87,7 @@ def main() -> None:
     packets, known = labelled(args.capture, args.labels, chosen)
     print("| settings | judged by | ROC AUC | mean AUC | recall | mean recall | found | of these named | false |")
     print("|---|---|---|---|---|---|---|---|---|")
-    attacks = []
+    attacks, false = [], []
     for words in ["", *args.tries]:
         changes = {
             name: yaml.safe_load(value) for name, value in (part.split("=") for part in words.split(",") if part)
@@ -92,7 +97,7 @@ def main() -> None:
             train = replace(chosen.train_model, seed=seed, **changes)
             runs.append(judge(baseline, packets, known, dataclasses.replace(chosen, train_model=train)))
         if not words:
-            attacks = [run["attacks"] for run in runs]
+            attacks, false = [run["attacks"] for run in runs], [title for run in runs for title in run["false"]]
         for name in ("forest", "with patterns"):
             cells = [interval([run[name][key] for run in runs]) for key in FIGURES]
             found = "attacks_found_by_forest" if name == "forest" else "attacks_found"
@@ -101,6 +106,8 @@ def main() -> None:
                 cells.append(interval([run["incidents"][key] for run in runs], ".1f") if shown else "–")
             print(f"| {words or 'params.yaml'} | {name} | {' | '.join(cells)} |", flush=True)
     show_attacks(pd.concat(attacks), args.seeds)
+    for title, count in collections.Counter(false).items():
+        print(f"False, with {count} of {args.seeds} seeds: {title}")
 
 
 def show_attacks(attacks: pd.DataFrame, seeds: int) -> None:

@@ -292,7 +292,7 @@ def attack_events(
     for attack, name in enumerate(known.names):
         mine = known.attack == attack
         start, end = int(time[mine].min()), int(time[mine].max())
-        hosts = _hosts(packets, known, attack)
+        hosts = hosts_of(packets, known, attack)
         containing = incidents["incident_id"].isin(incident_id[mine].dropna().unique())
         found = incidents[containing & (incidents["start"] <= end) & (incidents["end"] >= start)]
         overlapping = (anomalies["window_start"] <= end).to_numpy() & (window_end > start)
@@ -335,7 +335,7 @@ def incident_verdicts(
     attacks = []
     for attack in range(len(known.names)):
         mine = known.attack == attack
-        attacks.append((int(time[mine].min()), int(time[mine].max()), _hosts(packets, known, attack)))
+        attacks.append((int(time[mine].min()), int(time[mine].max()), hosts_of(packets, known, attack)))
     true = set(incident_id[known.attack >= 0].dropna())
 
     def verdict(one: object) -> str:
@@ -352,7 +352,7 @@ def _touches(incident: object, start: int, end: int, hosts: set[str]) -> bool:
     return bool(first <= end and last >= start and named & hosts)
 
 
-def _hosts(packets: pd.DataFrame, known: Truth, attack: int) -> set[str]:
+def hosts_of(packets: pd.DataFrame, known: Truth, attack: int) -> set[str]:
     """The IP and MAC addresses in an attack's packets, without multicast and broadcast ones, which name nobody.
 
     Its merged packets add none, unless it has no others: relayed traffic is with innocent hosts.

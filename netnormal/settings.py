@@ -63,6 +63,8 @@ class TrainModel:
     calibration_share: float
     calibration_folds: int
     tail_share: float
+    tail_power: float
+    tail_confidence: float
     stray_probability: float
     heavier_tail_ratio: float
     alert_budget_per_day: float
@@ -82,6 +84,8 @@ class TrainModel:
         _check(0 < self.calibration_share <= 0.9, "calibration_share", self.calibration_share, "over 0, at most 0.9")
         _check(1 <= self.calibration_folds <= 20, "calibration_folds", self.calibration_folds, "from 1 to 20")
         _check(0 < self.tail_share <= 0.5, "tail_share", self.tail_share, "over 0, at most 0.5")
+        _check(1 <= self.tail_power <= 4, "tail_power", self.tail_power, "from 1 to 4")
+        _check(0.5 <= self.tail_confidence < 1, "tail_confidence", self.tail_confidence, "from 0.5 to under 1")
         _check(0 <= self.stray_probability < 1, "stray_probability", self.stray_probability, "from 0 (off) to under 1")
         _check(self.heavier_tail_ratio >= 1, "heavier_tail_ratio", self.heavier_tail_ratio, "1 or more")
         _check(self.alert_budget_per_day > 0, "alert_budget_per_day", self.alert_budget_per_day, "more than 0")

@@ -112,7 +112,8 @@ class Model:
         calibration = held["score"].to_numpy()
         baseline, forest = self._learn(table, jobs)
         share = self.settings.tail_share
-        tail = Tail.fit(calibration, share, self.settings.stray_probability)
+        shape = self.settings.tail_power, self.settings.tail_confidence
+        tail = Tail.fit(calibration, share, *shape, self.settings.stray_probability)
         learnt = forests.Trees.of(forest).scores(baseline.distances(table, own=True))
         heavier = mean_excess(calibration, share) / mean_excess(_units(table, learnt)["score"].to_numpy(), share)
         strays = held[calibration > tail.limit].sort_values("score", ascending=False, kind="stable")
@@ -124,7 +125,7 @@ class Model:
         if len(benign):
             told = _units(benign, forests.Trees.of(forest).scores(baseline.distances(benign)))["score"].to_numpy()
             usual = np.concatenate([calibration[calibration <= tail.limit], told])  # a person's word: none strays
-            tail, n_benign = Tail.fit(usual, share, 0.0), len(told)
+            tail, n_benign = Tail.fit(usual, share, *shape, 0.0), len(told)
         return WindowModel(
             baseline,
             forest,
