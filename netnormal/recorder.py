@@ -285,7 +285,7 @@ class Recorder:
         now = time.monotonic()
         segment = self._segment
         assert segment is not None
-        if now - self._last_state >= max(1.0, 20 * self._state_cost):
+        if not self.state or now - self._last_state >= max(1.0, 20 * self._state_cost):
             self._note(now)
             self._state_cost = time.monotonic() - now
         if now - self._last_manifest >= _MANIFEST_S:
