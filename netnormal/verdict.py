@@ -23,7 +23,9 @@ def tell(document: dict[str, Any], again: bool) -> None:
     title = "".join(c if c.isprintable() else "?" for c in document["title"])
     grown = "  (goes on)" if again else ""
     console.print(
-        Text.assemble(f"{clock}  {document['incident_id']}  ", (severity, COLOURS[severity]), f"  {title}{grown}")
+        Text.assemble(
+            f"{clock}  {document['incident_id']}  ", (f"{severity:8}", COLOURS[severity]), f"  {title}{grown}"
+        )
     )
 
 

@@ -273,8 +273,10 @@ def test_each_page_loads_without_an_error_and_fetches_nothing_from_elsewhere(
 @pytest.mark.xdist_group("dashboard")
 @pytest.mark.parametrize("name", [name for name in pictures.SHOTS if name != "report"])
 def test_the_pictures_in_the_docs_show_what_the_pages_say_today(served: Served, name: str) -> None:
-    said = pictures.text_of(served, pictures.SHOTS[name], served.dashboard.url, served.folder)
-    assert said == pictures.recorded(pictures.IMAGES / f"{name}.png"), "run  python docs/make_pictures.py"
+    said = pictures.lines_of(served, pictures.SHOTS[name], served.dashboard.url, served.folder)
+    known = pictures.recorded(pictures.IMAGES / f"{name}.png")
+    assert [line for line in said if line not in known] == [], "run  python docs/make_pictures.py"
+    assert len(said) > 10
     assert (pictures.IMAGES / f"{name}.png").stat().st_size < 150_000
     served.resize(1280, 1600)
     served.dark(False)
