@@ -124,10 +124,6 @@ def _check(model: Model) -> None:
     if sorted(known.talks.values()) != list(range(len(known.talks))):
         raise ValueError("what its baseline had seen is not numbered")
     for part in model.windows.values():
-        for thing in (part, part.baseline, part.tail):
-            missing = {field.name for field in dataclasses.fields(thing)} - vars(thing).keys()
-            if missing:  # of an earlier version
-                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         n_columns = len(part.baseline.names)
         if part.forest.n_features_in_ != n_columns or part.trees.feature.max(initial=0) >= n_columns:
             raise ValueError("forest and features disagree")
