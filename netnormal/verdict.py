@@ -73,4 +73,4 @@ def noticed(found: dict[str, Any]) -> list[str]:
     counts = [
         f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()
     ]
-    return [f"no incidents, but new: {', '.join(counts)}: see notices.csv"] if counts else []
+    return [f"worth knowing, but no incidents: {', '.join(counts)}: see notices.csv"] if counts else []
