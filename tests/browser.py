@@ -134,8 +134,9 @@ class Browser:
         """Go from control to control, as who has no mouse does, and press the first that says `words`."""
         for _ in range(100):
             self.driver.switch_to.active_element.send_keys("\ue004")  # Tab
-            if words in self.driver.switch_to.active_element.text:
-                self.driver.switch_to.active_element.send_keys("\ue007")  # Enter
+            reached = self.driver.switch_to.active_element  # a page that scrolls can be reached too
+            if reached.tag_name == "button" and words in reached.text:
+                reached.send_keys("\ue007")  # Enter
                 return
         raise AssertionError(f"the keyboard does not reach {words!r}")
 
