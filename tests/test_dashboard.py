@@ -290,7 +290,7 @@ def test_the_picture_of_the_report_shows_the_incidents_of_today(capture: Path) -
 
 @pytest.mark.xdist_group("dashboard")
 def test_an_incident_opens_by_the_keyboard_and_its_packets_download_as_a_capture(served: Served) -> None:
-    served.page("", "Worst first")
+    served.page("", "Anomalous share")  # the end of the page
     served.tab_to("Open")
     for words in ("What to look at next", "Who", "To whom", "When", "How sure", "Why", "In Wireshark"):
         served.wait(words)
