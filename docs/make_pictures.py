@@ -90,6 +90,7 @@ def lines_of(chromium: browser.Browser, shot: Shot, url: str, folder: Path) -> l
     chromium.resize(shot.width, shot.height)
     chromium.dark(shot.dark)
     chromium.open(address(shot, url, folder), shot.words)
+    chromium.settle()
     return [" ".join(line.split()) for line in str(chromium.run(PAGES_TEXT)).splitlines() if line.strip()]
 
 
@@ -120,7 +121,6 @@ def main() -> None:
         try:
             for shot_name, shot in SHOTS.items():
                 words = " ".join(lines_of(chromium, shot, dashboard.url, folder))
-                chromium.settle()
                 path = IMAGES / f"{shot_name}.png"
                 chromium.picture(path)
                 small(path, words)
