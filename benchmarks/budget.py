@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import detection as benchmark
-from netnormal import detection, evaluation, model, settings
+from netnormal import detection, model, settings, tables
 
 SECOND = 1_000_000_000
 
@@ -43,7 +43,7 @@ def main() -> None:
             run.flush()
             incidents = run.finish({}).incidents
             pattern = incidents["pattern"].astype(str)
-            unusual.append(float((pattern == evaluation.UNNAMED).sum()))
+            unusual.append(float((pattern == tables.UNUSUAL).sum()))
             named.append(float(len(incidents) - unusual[-1]))
             for kind, title in zip(pattern, incidents["title"].astype(str), strict=True):
                 titles.setdefault(f"{Path(path).name}: {kind}", title)

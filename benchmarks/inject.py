@@ -135,7 +135,7 @@ def plot(table: pd.DataFrame, path: str) -> None:
         for (words, colour), (shift, height, bottom) in zip(COLOURS.items(), bars, strict=True):
             axes.bar(place + shift, height, 0.36, bottom=bottom, color=colour, label=words)
         for x, share, after in zip(place, found, part["after_s"], strict=True):
-            if share:
+            if share and not np.isnan(after):
                 axes.annotate(
                     f"{after:.0f} s", (x - 0.2, share), (0, 2), textcoords="offset points", ha="center", fontsize=8
                 )

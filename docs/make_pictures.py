@@ -27,7 +27,14 @@ import browser  # noqa: E402
 IMAGES = DOCS / "images"
 WORDS = "words"  # the PNG's text chunk that holds what the page said
 COLOURS = 128
-PAGES_TEXT = "return (document.querySelector('[data-testid=stMain]') ?? document.body).innerText"
+#: what a page says beside its charts, which draw their words when they like
+PAGES_TEXT = """
+const charts = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')];
+charts.forEach(chart => chart.style.display = 'none');
+const said = (document.querySelector('[data-testid=stMain]') ?? document.body).innerText;
+charts.forEach(chart => chart.style.display = '');
+return said;
+"""
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,13 @@ def address(shot: Shot, url: str, folder: Path) -> str:
     return url + page
 
 
-def text_of(chromium: browser.Browser, shot: Shot, url: str, folder: Path) -> str:
-    """Opens the page as the picture shows it; what it says."""
+def lines_of(chromium: browser.Browser, shot: Shot, url: str, folder: Path) -> list[str]:
+    """Opens the page as the picture shows it; the lines that it says."""
     chromium.resize(shot.width, shot.height)
     chromium.dark(shot.dark)
     chromium.open(address(shot, url, folder), shot.words)
-    return " ".join(str(chromium.run(PAGES_TEXT)).split())
+    chromium.settle()
+    return [" ".join(line.split()) for line in str(chromium.run(PAGES_TEXT)).splitlines() if line.strip()]
 
 
 def recorded(path: Path) -> str:
@@ -112,8 +120,7 @@ def main() -> None:
         chromium = browser.Browser(folder)
         try:
             for shot_name, shot in SHOTS.items():
-                words = text_of(chromium, shot, dashboard.url, folder)
-                chromium.settle()
+                words = " ".join(lines_of(chromium, shot, dashboard.url, folder))
                 path = IMAGES / f"{shot_name}.png"
                 chromium.picture(path)
                 small(path, words)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
-from netnormal.incidents import SEVERITIES, UNUSUAL, IncidentMerger
+from netnormal.incidents import SEVERITIES, IncidentMerger
 from netnormal.model import Model
 from netnormal.notices import INFO, Notices
 from netnormal.settings import Settings
@@ -312,7 +312,7 @@ class Detection:
 
     def _least(self, incident: dict[str, Any]) -> float:
         """The least score of an incident and its packets: what has a name outranks what is only unusual."""
-        named = incident["pattern"] != UNUSUAL and incident["severity"] in NAMED_SEVERITIES
+        named = incident["pattern"] != tables.UNUSUAL and incident["severity"] in NAMED_SEVERITIES
         return max(self.model.least_anomalous_score, NAMED_SCORE if named else 0.0)
 
     def finish(self, manifest: dict[str, Any]) -> Outcome:

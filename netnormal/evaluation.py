@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
+from netnormal.tables import UNUSUAL
+
 BENIGN = "benign"
-UNNAMED = "unusual_behaviour"  # the pattern of an incident that only the forest found
 EVENTS = ("attack", "start", "end", "found", "by_forest", "by_pattern", "named", "incidents", "incident_count",
           "patterns", "time_to_detect_s")  # fmt: skip
 _CURVE_POINTS = 400
@@ -311,7 +312,7 @@ def attack_events(
                 "end": end,
                 "found": bool(len(found)),
                 "by_forest": bool(rows_of_it.any()),
-                "by_pattern": bool((found["pattern"].astype(str) != UNNAMED).any()),
+                "by_pattern": bool((found["pattern"].astype(str) != UNUSUAL).any()),
                 "named": any(_touches(one, start, end, hosts) for one in incidents.itertuples()),
                 "incidents": " ".join(found["incident_id"].astype(str)),
                 "incident_count": len(found),

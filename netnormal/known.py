@@ -54,7 +54,7 @@ class Known:
     served: set[tuple[str, str]] = field(default_factory=set)  # host and service that answered
     pairs: set[tuple[str, str]] = field(default_factory=set)  # hosts that talked, in alphabetical order
     hosts: set[str] = field(default_factory=set)  # seen at all
-    span_s: float = 0.0  # how long the baseline is, in windows
+    span_s: float = 0.0  # how long the baseline is, in its shortest windows
 
     @classmethod
     def fit(cls, table: pd.DataFrame) -> Known:
@@ -86,8 +86,9 @@ class Known:
                 made.pairs.add((min(source, destination), max(source, destination)))
         made.devices -= set(UNSPECIFIED)
         made.hosts = {host for talk in made.talks for host in talk[:2]} | made.devices
-        start = table["window_start"].to_numpy(np.int64)
-        made.span_s = float((start + table["window_s"].to_numpy(np.int64) * SECOND).max() - start.min()) / SECOND
+        length_s = int(table["window_s"].min())  # the shortest windows measure it best
+        start = table["window_start"].to_numpy(np.int64)[table["window_s"].to_numpy() == length_s]
+        made.span_s = float(start.max() - start.min()) / SECOND + length_s
         return made
 
     def most(self, window_s: int, source: str, destination: str, service: str) -> Most:

@@ -23,7 +23,9 @@ def tell(document: dict[str, Any], again: bool) -> None:
     title = "".join(c if c.isprintable() else "?" for c in document["title"])
     grown = "  (goes on)" if again else ""
     console.print(
-        Text.assemble(f"{clock}  {document['incident_id']}  ", (severity, COLOURS[severity]), f"  {title}{grown}")
+        Text.assemble(
+            f"{clock}  {document['incident_id']}  ", (f"{severity:8}", COLOURS[severity]), f"  {title}{grown}"
+        )
     )
 
 
@@ -71,4 +73,4 @@ def noticed(found: dict[str, Any]) -> list[str]:
     counts = [
         f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()
     ]
-    return [f"no incidents, but new: {', '.join(counts)}: see notices.csv"] if counts else []
+    return [f"worth knowing, but no incidents: {', '.join(counts)}: see notices.csv"] if counts else []

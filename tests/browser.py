@@ -130,6 +130,16 @@ class Browser:
         field.send_keys("\ue009a\ue000", f"{words}\n")  # Control and a: all that was there goes
         until(lambda: field.get_attribute("value") == words, f"{name} does not take {words!r}", PATIENCE_S)
 
+    def tab_to(self, words: str) -> None:
+        """Go from control to control, as who has no mouse does, and press the first that says `words`."""
+        for _ in range(100):
+            self.driver.switch_to.active_element.send_keys("\ue004")  # Tab
+            reached = self.driver.switch_to.active_element  # a page that scrolls can be reached too
+            if reached.tag_name == "button" and words in reached.text:
+                reached.send_keys("\ue007")  # Enter
+                return
+        raise AssertionError(f"the keyboard does not reach {words!r}")
+
     def choose(self, name: str, option: str) -> None:
         """Choose the option that contains these words in the list with this name."""
         until(lambda: self.all(f"input[aria-label='{name}']"), f"no list is named {name!r}", PATIENCE_S)

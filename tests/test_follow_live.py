@@ -90,7 +90,7 @@ def test_one_command_captures_and_tells_of_attacks_but_not_of_browsing(lan, chai
     assert running.poll() is None, err.read_text()
     assert inside(client, sys.executable, "-c", BROWSING).wait(60) == 0
     wait_for(lambda: len((live / "scores.csv").read_text().splitlines()) > 1, 60)
-    named = [line for line in out.read_text().splitlines() if "  medium  " in line or "  high  " in line]
+    named = [line for line in out.read_text().splitlines() if line.split()[2:3] in (["medium"], ["high"])]
     assert named == [], "browsing is no attack"
 
     attacks = [

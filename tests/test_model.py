@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import re
@@ -331,6 +332,15 @@ def test_a_model_of_other_features_is_refused_by_name(fitted, tmp_path):
     other = model.Model(fitted.sides | {"conversation_luck_ratio": "high"}, {}, {}, CHOSEN, 0, 1, Known())
     model.save(replace(other, windows=fitted.windows), tmp_path / "m.pkl")
     with pytest.raises(tables.InputError, match="conversation_luck_ratio"):
+        model.load(tmp_path / "m.pkl")
+
+
+def test_a_model_of_an_earlier_version_is_refused_by_what_it_lacks(fitted, tmp_path):
+    older = copy.deepcopy(fitted)
+    part = next(iter(older.windows.values()))
+    object.__delattr__(part.tail, "limit")
+    model.save(older, tmp_path / "m.pkl")
+    with pytest.raises(tables.InputError, match="its Tail has no limit"):
         model.load(tmp_path / "m.pkl")
 
 

@@ -90,7 +90,7 @@ def test_many_windows_make_one_notice_a_host_and_kind(tmp_path):
     )
     assert some.counts() == {"first_contact": 1, "new_device": 1, "short_beacon": 1}
     assert noticed({"notices": {"new_device": 2, "first_contact": 1}}) == [
-        "no incidents, but new: 2 new devices, 1 first contact: see notices.csv"
+        "worth knowing, but no incidents: 2 new devices, 1 first contact: see notices.csv"
     ]
     tables.write(tmp_path / "notices.csv", tables.NOTICES, some.table())
     again = tables.read(tmp_path / "notices.csv", tables.NOTICES)

@@ -167,7 +167,8 @@ def transfer(t: float, src: str, dst: str, port: int, out: int, back: int, sport
     return rows
 
 
-USUAL = transfer(0, A, OTHER, 443, 400_000, 5_000_000) + transfer(1, B, OTHER, 443, 1_200_000, 50_000)
+SECONDS = transfer(0, A, OTHER, 443, 400_000, 5_000_000) + transfer(1, B, OTHER, 443, 1_200_000, 50_000)
+USUAL = [*SECONDS, *session(595, A, B, 80, 40000)]
 
 
 @pytest.mark.parametrize("window_s", [10, 60, 600])
@@ -197,6 +198,11 @@ UPLOAD_CONTROLS = {
 def test_no_upload_is_seen_in(control):
     rows, past = UPLOAD_CONTROLS[control]
     assert names(rows, baseline(past)) == []
+
+
+def test_a_baseline_of_seconds_says_what_is_sent_in_seconds_not_in_minutes():
+    rows, known = transfer(0, A, FAR, 443, 1_400_000, 100_000), baseline(SECONDS)
+    assert [names(rows, known, window_s) for window_s in (10, 60)] == [[("upload", A)], []]
 
 
 def test_without_an_independent_baseline_no_upload_is_judged():

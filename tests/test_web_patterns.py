@@ -78,6 +78,19 @@ def test_passwords_tried_at_a_login_are_brute_force(apart, port):
     assert (finding.evidence["answer_bytes"], finding.technique, finding.severity) == (308, "T1110", "high")
 
 
+def test_passwords_encoded_in_base64_have_few_sizes():
+    (finding,) = findings(each(130, 0.1, lambda i: 200 + 4 * -(-(6 + WORDS[i]) // 3)), None)
+    assert (finding.pattern, finding.evidence["request_sizes"]) == ("brute_force", 3)
+
+
+def test_a_refusal_of_two_sizes_behind_tls_is_one():
+    """The tickets that open a session come before the request or with the answer to it."""
+    hello = (517, 1337)
+    said = [[hello, (80, 255), (134 + WORDS[i], 691)] if i % 2 else [hello, (214 + WORDS[i], 946)] for i in range(130)]
+    (finding,) = findings(flat(dialogue(i * 0.1, 20000 + i, one) for i, one in enumerate(said)), None)
+    assert (finding.pattern, finding.evidence["guesses"]) == ("brute_force", 130)
+
+
 def test_a_form_fetched_before_each_try_belongs_to_it_and_tells_what_it_is():
     rows = each(150, 0.1, lambda i: 78, lambda i: 537)
     rows += flat(dialogue(0.05 + i * 0.1, 40000 + i, [(160 + WORDS[i], 136)]) for i in range(150))
@@ -111,6 +124,7 @@ def test_who_always_asks_so_much_does_not_guess():
 
 GUESS_CONTROLS = {
     "polling": lambda: each(400, 0.2, lambda i: 200 + 4 * (i % 9 == 0), lambda i: 884 + i % 3),
+    "polling of two things whose requests differ by four bytes": lambda: each(400, 0.2, lambda i: 200 + 4 * (i % 2)),
     "polling with a counter": lambda: each(999, 0.2, lambda i: 200 + len(str(i))),
     "pages": lambda: kept(300, 0.1, lambda i: 150 + WORDS[i], lambda i: 900 + 211 * (i % 97)),
     "reports of any length": lambda: kept(300, 0.1, lambda i: 200 + 13 * (i % 71), lambda i: 220),

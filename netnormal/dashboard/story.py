@@ -14,9 +14,7 @@ from netnormal.dashboard.results import Incident
 from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
 from netnormal.plain import plain
-from netnormal.tables import nanoseconds
-
-UNNAMED = "unusual_behaviour"
+from netnormal.tables import UNUSUAL, nanoseconds
 
 
 def headline(incidents: Sequence[Incident]) -> str:
@@ -109,7 +107,7 @@ def name_of(source: str) -> str:
 def sure(one: Incident) -> str:
     """How sure it is, and on what that rests."""
     rare = rarity(one.score)
-    if one.pattern == UNNAMED:
+    if one.pattern == UNUSUAL:
         return f"Only unusual, not known as an attack: the model expects its like in {rare}."
     return f"A named pattern, counted packet by packet. Score {one.score:.2f}: expected in {rare}."
 

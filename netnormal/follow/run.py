@@ -133,7 +133,8 @@ class Session:
             raise
         self.status.write("ended")
         counts, folder = self.follower.counts, self.follower.files.folder
-        said = f"{counts['incidents']:,} incidents in {counts['packets']:,} packets → {folder}/"
+        found = f"{counts['incidents']:,} incident{'' if counts['incidents'] == 1 else 's'}"
+        said = f"{found} in {counts['packets']:,} packets → {folder}/"
         return said if over else f"{said}; windows that are still open are judged when it goes on"
 
     def _follow(self, asked: Callable[[], bool], feeding: Callable[[], bool]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -90,6 +91,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             model = _Unpickler(str(path), io.BytesIO(data), ensure_native_byte_order=False).load()
         if not isinstance(model, Model):
             raise ValueError("it holds something else")
+        _check_fields(model)
         _check(model)
     # A hostile or damaged stream can raise anything at all, here and only here.
     except Exception as error:
@@ -100,6 +102,18 @@ def load(path: str | os.PathLike[str]) -> Model:
         differing = sorted(set(model.sides) ^ set(known)) or sorted(known)
         raise tables.InputError(path, f"was trained on other features ({', '.join(differing[:3])} …)", _TRAIN)
     return model
+
+
+def _check_fields(value: Any) -> None:
+    """That each object has what its class has now: a pickle of an earlier version may lack some. Raises ValueError."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            if not hasattr(value, field.name):
+                raise ValueError(f"its {type(value).__name__} has no {field.name}: it is of an earlier version")
+            _check_fields(getattr(value, field.name))
+    elif isinstance(value, (dict, list, tuple)):
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_fields(one)
 
 
 def _check(model: Model) -> None:

@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv6Address
 import numpy as np
 
 from netnormal.kernels.patterns import unasked_replies
-from netnormal.patterns.spoofing import SHARED_HARDWARE, interleaved, own_address
+from netnormal.patterns.spoofing import SHARED_HARDWARE, interleaved, lied_to, own_address
 from netnormal.patterns.view import MANY, MOST_KEPT, MOST_NAMED, SECOND, Evidence, Finding, View
 from netnormal.settings import Patterns
 
@@ -64,23 +64,11 @@ def nd_spoofing(view: View, settings: Patterns) -> list[Finding]:
             "taken": " ".join(view.name(a) for a in taken[:MOST_NAMED]),
             "contested": len(taken),
         }
-        finding = view.finding(
-            "nd_spoofing",
-            np.unique(view.flow_of_packet[rows[lies]]),
-            view.name(own) if own >= 0 else str(hardware.categories[suspect]),
-            evidence,
-        )
+        source = view.name(own) if own >= 0 else str(hardware.categories[suspect])
+        flows = np.unique(view.flow_of_packet[rows[lies]])
         victims = [view.name(int(a)) for a in np.union1d(taken, told[lies]) if a != own]
         victims = [name for name in victims if name != ALL_NODES]
-        findings.append(
-            replace(
-                finding,
-                destinations=tuple(victims[:MOST_NAMED]),
-                hosts=frozenset(victims),
-                start=int(time[lies].min()),
-                end=int(time[lies].max()),
-            )
-        )
+        findings.append(lied_to(view.finding("nd_spoofing", flows, source, evidence), victims, time[lies]))
     return findings
 
 

@@ -62,20 +62,22 @@ def arp_spoofing(view: View, settings: Patterns) -> list[Finding]:
             "contested": len(contested),
         }
         source = view.name(own) if own >= 0 else str(hardware.categories[suspect])
-        finding = view.finding("arp_spoofing", np.unique(view.flow_of_packet[rows[lies]]), source, evidence)
-        # The flows hold the victims' honest ARP too: times are those of the lies, victims who was told and who was
-        # impersonated.
+        flows = np.unique(view.flow_of_packet[rows[lies]])
         victims = [view.name(int(a)) for a in np.union1d(taken, told[lies]) if a != own]
-        findings.append(
-            replace(
-                finding,
-                destinations=tuple(victims[:MOST_NAMED]),
-                hosts=frozenset(victims),
-                start=int(time[lies].min()),
-                end=int(time[lies].max()),
-            )
-        )
+        findings.append(lied_to(view.finding("arp_spoofing", flows, source, evidence), victims, time[lies]))
     return findings
+
+
+def lied_to(finding: Finding, victims: list[str], time: np.ndarray) -> Finding:
+    """The finding with who was told or impersonated, at the times [ns] of the lies: its flows hold honest ARP or
+    neighbour discovery of the victims too."""
+    return replace(
+        finding,
+        destinations=tuple(victims[:MOST_NAMED]),
+        hosts=frozenset(victims),
+        start=int(time.min()),
+        end=int(time.max()),
+    )
 
 
 def interleaved(owners: np.ndarray, suspect: int) -> bool:

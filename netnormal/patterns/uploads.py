@@ -14,11 +14,12 @@ def uploads(view: View, settings: Patterns) -> list[Finding]:
     """A conversation that carries more payload out of a host of the network than ever: `upload_factor` times the most
     that this host sent in any conversation of a window of this length, in the same role (asking or answering), and
     more than all such conversations of the network's hosts, or, to a host that it never talked to, more than the
-    share `upload_quantile` of them. At least `upload_bytes`. T1048. Needs a baseline.
+    share `upload_quantile` of them. At least `upload_bytes`. T1048. Needs a baseline as long as the window at least: in
+    less time, less is sent.
 
     Who sends counts, not who asked: a file fetched from a host is sent by that host.
     """
-    if view.known is None:
+    if view.known is None or view.known.span_s < view.window_s:
         return []
     sent, received = view.ints("payload_out"), view.ints("payload_in")
     rows = np.flatnonzero(view.protocol("TCP", "UDP", "SCTP") & view.answered)

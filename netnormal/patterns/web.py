@@ -19,8 +19,11 @@ ALIKE = 0.05  # a refusal repeats itself but for a date, a counter, or the word 
 WORD_BYTES = 64  # longest word tried: what verifiers of passwords should take (NIST SP 800-63B)
 LEAST_SIZES = 5  # requests that differ by a word have many sizes; a counter to 9,999 makes but four
 MOST_OF_ONE_SIZE = 0.5  # and none of them is the rule, as in polling
+BASE64_STEP = 4  # a password sent as Basic credentials makes sizes so far apart (RFC 7617, RFC 4648), so fewer sizes
+BASE64_SIZES, BASE64_OF_ONE_SIZE = 3, 0.7
 SAME_SIZE = 0.9  # requests for a form, before each try at it, are all of one size
-CLASSES = 4  # kinds of answer looked at in a conversation, most frequent first
+SPLIT_SHARE = 0.15  # behind TLS one refusal may have two sizes, with and without the tickets that open the session
+CLASSES = 6  # kinds of answer looked at in a conversation, most frequent first
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ def guessing(view: View, settings: Patterns) -> list[Finding]:
         said = exchanges(view, rows)
         said = said.of((said.asked >= LEAST_REQUEST) & (said.answered >= LEAST_ANSWER))
         known = view.most(int(rows[0])).asked
-        for chosen in _classes(said.answered, least):
+        for chosen in _words(said, least):
             words = said.of(chosen)
-            if not _differ_by_a_word(words.asked) or len(chosen) < settings.web_factor * known:
+            if len(chosen) < settings.web_factor * known:
                 continue
             new = view.known is not None and len(chosen) >= settings.web_guesses_new
             if not (new or _hurried(words.time, settings)):
@@ -167,12 +170,25 @@ def _classes(answered: np.ndarray, least: int) -> list[np.ndarray]:
     return [positions for positions in found if len(positions) >= least]
 
 
+def _words(said: Exchanges, least: int) -> list[np.ndarray]:
+    """Positions of at least `least` exchanges answered alike whose requests differ by a word; those that have a large
+    share each, at the same time, are one."""
+    found = [chosen for chosen in _classes(said.answered, least // 2) if _differ_by_a_word(said.asked[chosen])]
+    large = [chosen for chosen in found if len(chosen) >= SPLIT_SHARE * len(said.flow)]
+    if large:
+        start, end = said.time[large[0]].min(), said.time[large[0]].max()
+        parts = [chosen for chosen in large if start <= np.median(said.time[chosen]) <= end]
+        found = [chosen for chosen in found if not any(chosen is part for part in parts)]
+        found.insert(0, np.sort(np.concatenate(parts)))
+    return [chosen for chosen in found if len(chosen) >= least]
+
+
 def _differ_by_a_word(asked: np.ndarray) -> bool:
     sizes, counts = np.unique(asked, return_counts=True)
     low, high = np.percentile(asked, [5, 95])
-    return bool(
-        len(sizes) >= LEAST_SIZES and high - low <= WORD_BYTES and counts.max() <= MOST_OF_ONE_SIZE * len(asked)
-    )
+    encoded = (np.diff(sizes) % BASE64_STEP == 0).all()
+    least, most = (BASE64_SIZES, BASE64_OF_ONE_SIZE) if encoded else (LEAST_SIZES, MOST_OF_ONE_SIZE)
+    return bool(len(sizes) >= least and high - low <= WORD_BYTES and counts.max() <= most * len(asked))
 
 
 def _hurried(time: np.ndarray, settings: Patterns) -> bool:

@@ -21,6 +21,7 @@ from netnormal.tables.contracts import (
     SCORES,
     SUPPRESSIONS,
     TCP_FLAGS,
+    UNUSUAL,
 )
 from netnormal.tables.feature_columns import FEATURE_COLUMNS, FEATURES
 from netnormal.tables.files import (
@@ -60,6 +61,7 @@ __all__ = [
     "SCORES",
     "SUPPRESSIONS",
     "TCP_FLAGS",
+    "UNUSUAL",
     "Column",
     "InputError",
     "Schema",

@@ -8,6 +8,9 @@ from netnormal.tables.feature_columns import FEATURES, ROW_KEY
 #: Letters of `tcp_flags` by bit, lowest first: FIN SYN RST PSH ACK URG ECE CWR AE (RFC 9293, RFC 3168, RFC 9768).
 TCP_FLAGS = "FSRPAUECN"
 
+#: The pattern of an incident that only the forest found.
+UNUSUAL = "unusual_behaviour"
+
 _NOT_IP = "not IP or ARP"
 _NO_PORTS = "not TCP, UDP or SCTP; or a later fragment; or cut by the snap length"
 _NOT_TCP = "not TCP, or header not captured"
@@ -119,7 +122,7 @@ INCIDENTS = Schema(
             "end of the window that first showed it, for unusual behaviour `settle_s` later: when it was told. A "
             "window is judged once a packet `lateness_s` beyond its end has come",
         ),
-        Column("pattern", "text", "port_scan, syn_flood, threat_list … or unusual_behaviour"),
+        Column("pattern", "text", f"port_scan, syn_flood, threat_list … or {UNUSUAL}"),
         Column("title", "text", "what happened, in one sentence"),
         Column("technique", "text", "MITRE ATT&CK technique", empty="no named pattern"),
         Column("severity", "text", "low, medium, high or critical"),
