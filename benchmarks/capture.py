@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,7 @@ The memory at the start has the compiled decoder and the ring ({buffer} MiB); it
 written, and then stays. A quiet network (two packets a second) costs {quiet:.1%} of one core.
 """
 PRIORITY = "Sender and program had real-time priority: other work on the machine waited."
-FOLDER = "Files went to memory: with this machine's disk, busy with other work, all programs lost packets now and then."
+FOLDER = "Files went to memory, so that the disk is not measured."
 KNOCKING = """
 import socket, time
 s = socket.socket(17, 3)
@@ -272,21 +273,21 @@ def main() -> None:
                 print(steps[-1].line(), flush=True)
         print(verdict(steps))
         if args.write:
-            options = " --realtime" if first else ""
+            options = f" --rates {' '.join(map(str, args.rates))}{' --realtime' if first else ''}"
             options += f" --folder {args.folder}" if args.folder else ""
             draw(steps, ROOT / "docs" / "images" / "capture_loss.png")
             page = PAGE.format(
                 command=f"python benchmarks/capture.py {args.capture}{options} --write",
                 buffer=BUFFER_MB,
-                priority="From 100,000/s on sender and program had real-time priority: other work waited."
-                if first
-                else "",
+                priority="\n".join([PRIORITY] * bool(first) + [FOLDER] * bool(args.folder)),
                 cores=os.cpu_count(),
                 rows="\n".join(step.row() for step in steps),
-                verdict=verdict(steps),
+                verdict=textwrap.fill(verdict(steps), 120, break_on_hyphens=False),
                 quiet=quiet(namespace),
             )
-            (ROOT / "docs" / "performance.md").write_text(page)
+            path = ROOT / "docs" / "performance.md"
+            _, *others = re.split(r"(?m)^(?=# )", path.read_text("utf-8").removeprefix("# "))  # by other benchmarks
+            path.write_text("\n".join([page, *others]), "utf-8")
     finally:
         subprocess.run(["ip", "netns", "del", namespace], check=True)
 
