@@ -59,7 +59,7 @@ def test_captures_killed_at_twenty_moments_keep_all_but_the_last_second_and_the_
                 running[number].process.wait(60)
                 for kind in ("csv", "pcap"):
                     times = times_of(folders[number] / "dataset" / f"captured_data.{kind}")
-                    missing.append(killed - max(began, *times[-1:]))
+                    missing.append(killed - max([began, *times[-1:]]))
         starting = [spawned(netns, folder) for folder in folders]  # killed while they start, and move what is there
         for process in starting:
             time.sleep(random.uniform(0, 1))

@@ -48,6 +48,7 @@ def test_every_torture_file_becomes_a_table_or_one_sentence(shared, tmp_path, mo
 
     common = {"interface": None, "filter": None, "count": None, "duration": None, "no_pcap": False, "terminal": False}
     common |= {"list_interfaces": False, "append": False, "anonymize": None, "database": None, "keep_days": None}
+    common["detect"] = None
     common |= {"settings": settings.load(ROOT / "params.yaml"), "output": str(tmp_path / "out.csv")}
     refused = {}
     paths = sorted((shared / "data" / "torture").iterdir())

@@ -21,11 +21,11 @@ def buttons(data: _show.Data, one: results.Incident, hidden: str | None) -> None
         st.text(f"Judged {said}.")
     if hidden is not None:
         st.text(f"Suppressed: {hidden}")
-    reason = st.text_input("Reason", key=f"reason_{one.incident_id}", placeholder="for whoever reads it in a year")
+    reason = st.text_input("Reason", key=_reason_key(one), placeholder="for whoever reads it in a year")
     with st.container(horizontal=True):
         for word, icon in ((feedback.BENIGN, ":material/thumb_up:"), (feedback.MALICIOUS, ":material/gpp_bad:")):
             st.button(
-                word.capitalize(), key=f"judge_{word}", icon=icon, on_click=partial(_judge, data, one, word, reason),
+                word.capitalize(), key=f"judge_{word}", icon=icon, on_click=partial(_judge, data, one, word),
                 type="primary" if said == word else "secondary",
             )  # fmt: skip
         with st.popover("Do not tell again", key="suppress", icon=":material/notifications_off:"):
@@ -35,9 +35,14 @@ def buttons(data: _show.Data, one: results.Incident, hidden: str | None) -> None
         _show.problem(problem)
 
 
-def _judge(data: _show.Data, one: results.Incident, verdict: str, reason: str) -> None:
+def _reason_key(one: results.Incident) -> str:
+    return f"reason_{one.incident_id}"
+
+
+def _judge(data: _show.Data, one: results.Incident, verdict: str) -> None:
+    reason = st.session_state[_reason_key(one)].strip()  # of now: the page may be older than what was typed
     try:
-        feedback.record(data.files.feedback, one.document, verdict, reason.strip(), data.folder)
+        feedback.record(data.files.feedback, one.document, verdict, reason, data.folder)
     except tables.InputError as error:
         st.session_state["refused"] = error
 
@@ -45,15 +50,11 @@ def _judge(data: _show.Data, one: results.Incident, verdict: str, reason: str) -
 def _suppress(data: _show.Data, one: results.Incident, reason: str) -> None:
     st.text("Hides incidents like this one from now on. The files keep them.")
     rules = likes(one)
-    chosen = st.radio("Which", range(len(rules)), key="which", format_func=lambda i: _escaped(rules[i][0]))
-    until = st.date_input("Until", value=None, key="until", min_value=datetime.date(2000, 1, 1))
+    st.radio("Which", range(len(rules)), key="which", format_func=lambda i: _escaped(rules[i][0]))
+    st.date_input("Until", value=None, key="until", min_value=datetime.date(2000, 1, 1))
     if not reason:
         st.caption("Give a reason first.")
-    expires = until.isoformat() if isinstance(until, datetime.date) else ""
-    st.button(
-        "Hide", key="hide", disabled=not reason,
-        on_click=partial(_hide, data, rules[chosen], expires, reason),
-    )  # fmt: skip
+    st.button("Hide", key="hide", disabled=not reason, on_click=partial(_hide, data, one))
 
 
 def likes(one: results.Incident) -> list[tuple[str, dict[str, str]]]:
@@ -78,8 +79,12 @@ def _escaped(text: str) -> str:
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
-def _hide(data: _show.Data, rule: tuple[str, dict[str, str]], expires: str, reason: str) -> None:
+def _hide(data: _show.Data, one: results.Incident) -> None:
+    rule, until = likes(one)[st.session_state["which"]][1], st.session_state["until"]
+    expires = until.isoformat() if isinstance(until, datetime.date) else ""
     try:
-        suppressions.add(data.files.suppressions, **rule[1], expires=expires, reason=reason)
+        suppressions.add(
+            data.files.suppressions, **rule, expires=expires, reason=st.session_state[_reason_key(one)].strip()
+        )
     except tables.InputError as error:
         st.session_state["refused"] = error
