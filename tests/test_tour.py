@@ -27,7 +27,10 @@ def test_every_page_it_names_is_there() -> None:
 
 
 @pytest.mark.xdist_group("tour")
-def test_it_runs_in_a_copy_of_the_project_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_it_runs_in_a_copy_of_the_project_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # as streamlit leaves it, and many a server's profile: figures show still
     for name in ("netnormal", "notebooks", "dataset/sample"):
         shutil.copytree(ROOT / name, tmp_path / name)  # with what is compiled already
     shutil.copy(ROOT / "params.yaml", tmp_path)
