@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -129,27 +130,26 @@ def subjects(box: receivers.Mailbox) -> list[str]:
     return [mail["Subject"] for mail in box.mails]
 
 
-class network:  # noqa: N801
+@contextmanager
+def network() -> Iterator[dict[str, str]]:
     """Namespaces on one bridge, which is the server's interface: host → namespace."""
-
-    def __enter__(self) -> dict[str, str]:
-        self.names = {host: f"nn{os.getpid()}{host}" for host in HOSTS}
-        for name in self.names.values():
+    names = {host: f"nn{os.getpid()}{host}" for host in HOSTS}
+    try:
+        for name in names.values():
             ip("netns", "add", name)
-        server = self.names["server"]
+        server = names["server"]
         ip("-n", server, "link", "add", "br0", "type", "bridge")
         ip("-n", server, "link", "set", "br0", "up")
         ip("-n", server, "addr", "add", "10.99.0.2/24", "dev", "br0")
         for host in list(HOSTS)[1:]:
-            name = self.names[host]
+            name = names[host]
             ip("link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", host, "netns", server)
             ip("-n", server, "link", "set", host, "master", "br0", "up")
             ip("-n", name, "addr", "add", f"10.99.0.{HOSTS[host]}/24", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
-        return self.names
-
-    def __exit__(self, *_: object) -> None:
-        for name in self.names.values():
+        yield names
+    finally:
+        for name in names.values():
             subprocess.run(["ip", "netns", "del", name], check=False)
 
 

@@ -10,6 +10,7 @@ Writes  with --write: docs/performance.md and its picture
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,21 @@ def quiet(namespace: str) -> float:
     return (after - before) / 30
 
 
+@contextlib.contextmanager
+def pair() -> Iterator[str]:
+    """A network namespace with two interfaces, v0 and v1, that hear each other; its name."""
+    namespace = f"nnbench{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
+    try:
+        off = "net.ipv6.conf.all.disable_ipv6=1"  # the namespace itself sends nothing
+        subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", off], check=True)
+        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
+            subprocess.run(["ip", "-n", namespace, *words.split()], check=True)
+        yield namespace
+    finally:
+        subprocess.run(["ip", "netns", "del", namespace], check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("capture", type=Path)
@@ -258,13 +275,7 @@ def main() -> None:
         plan = [*slow, (LONG, 2 * args.seconds, "ours"), *plan]
     first = ["chrt", "--rr", "1"] if args.realtime else []
     steps: list[Measured] = []
-    namespace = f"nnbench{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", namespace], check=True)
-    try:
-        off = "net.ipv6.conf.all.disable_ipv6=1"  # the namespace itself sends nothing
-        subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", off], check=True)
-        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
-            subprocess.run(["ip", "-n", namespace, *words.split()], check=True)
+    with pair() as namespace:
         print("packets/s  tool          sent      kept     lost  memory [MB]     core  us/each  load", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             capture = padded(args.capture, Path(folder))
@@ -288,8 +299,6 @@ def main() -> None:
             path = ROOT / "docs" / "performance.md"
             _, *others = re.split(r"(?m)^(?=# )", path.read_text("utf-8").removeprefix("# "))  # by other benchmarks
             path.write_text("\n".join([page, *others]), "utf-8")
-    finally:
-        subprocess.run(["ip", "netns", "del", namespace], check=True)
 
 
 if __name__ == "__main__":

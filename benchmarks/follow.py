@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import socket
@@ -26,7 +25,7 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.capture import ROOT, padded, status
+from benchmarks.capture import ROOT, padded, pair, status
 
 EVERY_S = 30
 PORTS = 200
@@ -152,21 +151,12 @@ def main() -> None:
     args = parser.parse_args()
     if not args.first:
         FIRST.clear()
-    namespace = f"nnbench{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", namespace], check=True)
-    try:
-        off = "net.ipv6.conf.all.disable_ipv6=1"  # the namespace itself sends nothing
-        subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-qw", off], check=True)
-        for words in ("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
-            subprocess.run(["ip", "-n", namespace, *words.split()], check=True)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            shutil.copy(ROOT / "params.yaml", folder)
-            capture = padded(args.capture, folder)
-            learn(namespace, folder, capture, args.rate, args.baseline_seconds)
-            measure(namespace, folder, capture, args.rate, args.seconds)
-    finally:
-        subprocess.run(["ip", "netns", "del", namespace], check=True)
+    with pair() as namespace, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(ROOT / "params.yaml", folder)
+        capture = padded(args.capture, folder)
+        learn(namespace, folder, capture, args.rate, args.baseline_seconds)
+        measure(namespace, folder, capture, args.rate, args.seconds)
 
 
 if __name__ == "__main__":

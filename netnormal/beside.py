@@ -39,7 +39,7 @@ class Detecting:
             env=os.environ | self._environment,
             encoding="utf-8",
             errors="replace",
-            **({"process_group": 0} if os.name == "posix" else {}),  # type: ignore[call-overload]
+            process_group=0 if os.name == "posix" else None,
         )
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name="beside", daemon=True)
         self._reader.start()

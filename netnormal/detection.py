@@ -12,7 +12,7 @@ import pandas as pd
 
 from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
-from netnormal.incidents import SEVERITIES, IncidentMerger
+from netnormal.incidents import IncidentMerger
 from netnormal.model import Model
 from netnormal.notices import INFO, Notices
 from netnormal.settings import Settings
@@ -334,7 +334,7 @@ class Detection:
             "detection": {
                 "anomalies": self.anomalies,
                 "incidents": len(incidents),
-                "incidents_by_severity": {name: severities.count(name) for name in SEVERITIES},
+                "incidents_by_severity": {name: severities.count(name) for name in tables.SEVERITIES},
                 "notices": self.notices.counts(),
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
@@ -377,7 +377,7 @@ def documents(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def worst_first(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Incidents in the order in which a person should look at them."""
-    rank = {name: place for place, name in enumerate(SEVERITIES)}
+    rank = {name: place for place, name in enumerate(tables.SEVERITIES)}
     return sorted(
         documents, key=lambda d: (rank[d["severity"]], -d["score"], -d["packets"], d["start"], d["incident_id"])
     )

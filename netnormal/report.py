@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 
 from netnormal import __version__, explanation, quantities, words
-from netnormal.figures import SEVERITIES
 from netnormal.patterns import KINDS
-from netnormal.tables import nanoseconds
+from netnormal.tables import SEVERITIES, nanoseconds
 
 IN_SUMMARY = 7  # incidents named on the first page
 IN_DETAIL = 40  # incidents with their reasons

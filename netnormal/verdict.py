@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from netnormal import quantities, tables
+from netnormal.plain import plain
 
 MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
@@ -20,11 +21,12 @@ def tell(document: dict[str, Any], again: bool) -> None:
     """Print one incident (`detection.documents`) in a sentence, as it forms; `again`: it grew much since."""
     console = Console(highlight=False, soft_wrap=True)
     severity, clock = document["severity"], document["start"][11:19]
-    title = "".join(c if c.isprintable() else "?" for c in document["title"])
-    grown = "  (goes on)" if again else ""
+    title = plain(document["title"]) + ("  (goes on)" if again else "")
     console.print(
         Text.assemble(
-            f"{clock}  {document['incident_id']}  ", (f"{severity:8}", COLOURS[severity]), f"  {title}{grown}"
+            f"{clock}  {document['incident_id']}  ",
+            (f"{severity:8}", COLOURS[severity]),
+            f"  {title}",
         )
     )
 

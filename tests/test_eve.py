@@ -10,10 +10,9 @@ import subprocess
 import pytest
 
 from netnormal import suppressions, tables
-from netnormal.incidents import SEVERITIES
 from netnormal.patterns import KINDS
 from netnormal.sinks.eve import SIGNATURES, Eve, event
-from netnormal.tables import UNUSUAL
+from netnormal.tables import SEVERITIES, UNUSUAL
 
 pytestmark = pytest.mark.xdist_group("chain")  # one process, so that the chain is made once
 

@@ -129,9 +129,9 @@ def test_frames_are_found_beside_a_table_and_in_a_folder_of_segments(sample, tmp
 
 @given(st.text())
 def test_text_from_the_network_is_one_line_and_no_markup(text):
-    shown = evidence.plain(text)
+    shown = evidence.markdown(text)
     assert shown.isprintable()
-    assert evidence.plain("<b>|`[x](y)\x1b[2J") == r"\<b\>\|\`\[x\](y)?\[2J"
+    assert evidence.markdown("<b>|`[x](y)\x1b[2J") == r"\<b\>\|\`\[x\](y)\\x1b\[2J"
 
 
 # ---------------------------------------------------------------- what was beside it

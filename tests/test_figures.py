@@ -70,7 +70,7 @@ def incident_table(count: int, span_s: float = 60, source: str = "10.0.0.1", lan
             "end": start + number % 3 * SECOND,
             "pattern": pd.Categorical(["port_scan" if i % 2 else "unusual_behaviour" for i in number]),
             **text,
-            "severity": pd.Categorical([figures.SEVERITIES[i % 4] for i in number], figures.SEVERITIES),
+            "severity": pd.Categorical([tables.SEVERITIES[i % 4] for i in number], tables.SEVERITIES),
             "score": 1 - number / (10 * max(count, 1)),
             "source": pd.Categorical([f"{source}{i % lanes}" for i in number]),
             "destinations": pd.Categorical(["192.0.2.1"] * count),

@@ -12,9 +12,8 @@ import pytest
 from test_eve import document
 
 from netnormal import patterns, suppressions
-from netnormal.incidents import SEVERITIES
 from netnormal.sinks.indicators import COLUMNS, Indicator, Indicators, as_csv, as_stix, of
-from netnormal.tables import UNUSUAL
+from netnormal.tables import SEVERITIES, UNUSUAL
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 #: What section 3.2, 4.7, 4.14, 5.1 and 6 of STIX 2.1 require of the objects that we write.

@@ -11,8 +11,8 @@ from test_novel_patterns import OTHER, REGULAR, baseline, calls, everything, nam
 from test_patterns import FAR, A, B, flat, session
 
 from netnormal import notices, tables
-from netnormal.incidents import SEVERITIES
 from netnormal.patterns import KINDS, Finding
+from netnormal.tables import SEVERITIES
 from netnormal.verdict import noticed
 
 C = "10.0.0.77"

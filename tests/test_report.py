@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from netnormal import figures, report, traffic
+from netnormal import figures, report, tables, traffic
 
 SECOND = 10**9
 START = 1_795_234_087 * SECOND
@@ -45,7 +45,7 @@ def incidents(texts: list[str], **columns: object) -> pd.DataFrame:
             "detected": [START + i * SECOND for i in range(count)],
             "end": [START + (i + 5) * SECOND for i in range(count)],
             **{name: pd.Categorical(texts) if len(set(texts)) == count else texts for name in words},
-            "severity": [figures.SEVERITIES[min(4 * i // max(count, 1), 3)] for i in range(count)],
+            "severity": [tables.SEVERITIES[min(4 * i // max(count, 1), 3)] for i in range(count)],
             "score": [0.99] * count,
             "packets": [1234] * count,
             "bytes": [5_600_000] * count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,9 @@ def run(args: Any) -> None:
     st.navigation(list(made.values())).run()
 
 
-def _page(body: object, data: show.Data) -> None:
+def _page(body: Callable[[show.Data], None], data: show.Data) -> None:
     try:
-        body(data)  # type: ignore[operator]
+        body(data)
     except tables.InputError as error:
         show.problem(error)
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from netnormal.dashboard import story
 from netnormal.dashboard.results import EDGES, Incident, Reason
-from netnormal.figures import MAX_LANES, SEVERITIES, Look
+from netnormal.figures import MAX_LANES, Look
 from netnormal.figures.look import ANOMALOUS, label, protocol_colours
 from netnormal.quantities import count, duration
+from netnormal.tables import SEVERITIES
 
 alt.data_transformers.disable_max_rows()  # tables here are bounded by their makers
 

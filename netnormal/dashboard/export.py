@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -64,9 +63,8 @@ def origin(capture: Path) -> tuple[Path | None, str]:
 
 
 @functools.lru_cache(maxsize=8)
-def _sha256(path: str, _seen: tuple[int, int]) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: str, _seen: tuple[int, int]) -> str | None:
+    return frames.checksum(path)
 
 
 def as_pcap(source: Path, numbers: np.ndarray) -> bytes:

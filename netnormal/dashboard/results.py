@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from netnormal import documents, tables, words
 from netnormal import explanation as explaining
-from netnormal import tables, words
 from netnormal.explanation import NOVEL, WORDS
-from netnormal.figures import SEVERITIES
 from netnormal.plain import plain
+from netnormal.tables import SEVERITIES
 
 MOST_BYTES = 256 << 20  # of a JSON file that is read whole
 MOST_ANOMALIES = 100_000  # whose reasons are counted
@@ -170,9 +170,10 @@ def incidents(folder: Path) -> list[Incident] | None:
 
 @functools.lru_cache(maxsize=8)
 def _incidents(path: str, seen: tuple[int, int]) -> tuple[Incident, ...]:
-    documents = _document(path, seen, _DETECT)
+    if seen[1] > MOST_BYTES:
+        raise tables.InputError(path, f"has {seen[1]:,} bytes, too many to show", _DETECT)
     try:
-        made = tuple(incident(one) for one in documents)
+        made = tuple(incident(one) for one in documents.read(path))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise tables.InputError(path, f"holds what is no incident ({error!r})", _DETECT) from error
     return tuple(sorted(made, key=lambda one: (SEVERITIES.index(one.severity), -one.score, one.start)))

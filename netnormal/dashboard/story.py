@@ -11,10 +11,9 @@ import numpy as np
 
 from netnormal import quantities
 from netnormal.dashboard.results import Incident
-from netnormal.figures import SEVERITIES
 from netnormal.patterns import MANY
 from netnormal.plain import plain
-from netnormal.tables import UNUSUAL, nanoseconds
+from netnormal.tables import SEVERITIES, UNUSUAL, nanoseconds
 
 
 def headline(incidents: Sequence[Incident]) -> str:

@@ -3,7 +3,7 @@
 `cases` makes the folders from captures, `live` while a capture runs.
 """
 
-from netnormal.evidence.cases import add, pcaps, plain, write
+from netnormal.evidence.cases import add, markdown, pcaps, write
 from netnormal.evidence.live import LiveEvidence, segments
 
-__all__ = ["LiveEvidence", "add", "pcaps", "plain", "segments", "write"]
+__all__ = ["LiveEvidence", "add", "markdown", "pcaps", "segments", "write"]

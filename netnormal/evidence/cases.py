@@ -22,10 +22,12 @@ import pandas as pd
 from netnormal import display_filter, frames, inputs, packets, tables, words
 from netnormal.explanation import said
 from netnormal.patterns import KINDS, MANY
+from netnormal.plain import plain
 from netnormal.settings import Evidence
 
 BINS = 60  # of the timeline, over the incident and a fifth of its length before and after
 DPI = 120
+MOST_LETTERS = 8000  # of a line in README.md
 SECOND = 1_000_000_000
 _SNAPLEN = 262_144  # what Wireshark takes for the longest frame
 _log = logging.getLogger("netnormal")
@@ -251,11 +253,11 @@ def _story(case: _Case, settings: Evidence) -> str:
         ("normal instead", document["normal"]),
         ("Community IDs", " ".join(document["community_ids"])),
     ]
-    lines = [f"# {document['incident_id']}: {plain(document['title'])}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {plain(value)} |" for name, value in facts if value]
+    lines = [f"# {document['incident_id']}: {markdown(document['title'])}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {markdown(value)} |" for name, value in facts if value]
     if document["explanation"]:
         lines += ["", "What the model found unusual, and its share of that:", ""]
-        lines += [f"- {plain(said(one))}: {one['share']:.0%}" for one in document["explanation"]]
+        lines += [f"- {markdown(said(one))}: {one['share']:.0%}" for one in document["explanation"]]
     lines += [
         "",
         "The Wireshark display filter, for the whole capture:",
@@ -269,8 +271,8 @@ def _story(case: _Case, settings: Evidence) -> str:
     beside = f"other packets of {', '.join(sorted(case.hosts)[:5]) or 'nobody'}"
     beside += f", from {settings.context_s:g} s before to {settings.context_s:g} s after"
     lines += [
-        f"- `packets.pcap`: {own}, as they were captured, from {plain(', '.join(case.captures) or 'no capture')}.",
-        f"- `context.pcap`: {plain(_counted(case.context, beside, 'context_packets'))}.",
+        f"- `packets.pcap`: {own}, as they were captured, from {markdown(', '.join(case.captures) or 'no capture')}.",
+        f"- `context.pcap`: {markdown(_counted(case.context, beside, 'context_packets'))}.",
         "- `timeline.png`: packets over time, the incident's and all others, with what was before and after.",
         "- `incident.json`: the incident as in `incidents.json`.",
         "",
@@ -278,7 +280,6 @@ def _story(case: _Case, settings: Evidence) -> str:
     return "\n".join(lines)
 
 
-def plain(text: object) -> str:
+def markdown(text: object) -> str:
     """Text that may come from the network, for one line of Markdown: shown as it is, never markup."""
-    shown = "".join(c if c.isprintable() else "?" for c in str(text))
-    return re.sub(r"([\\`*_\[\]<>#|~&!])", r"\\\1", shown)
+    return re.sub(r"([\\`*_\[\]<>#|~&!])", r"\\\1", plain(text, MOST_LETTERS))

@@ -8,7 +8,7 @@ tell apart; what colour says is said by place or words too.
 
 from netnormal.figures.found import MAX_LANES, anomalies, incident, scores, timeline
 from netnormal.figures.judged import OURS, precision_recall, recall_per_attack, roc, score_timeline
-from netnormal.figures.look import LIGHT, LOOKS, SEVERITIES, Look, Picture
+from netnormal.figures.look import LIGHT, LOOKS, Look, Picture
 from netnormal.figures.traffic import handshakes, packet_sizes, protocols, throughput, top_hosts, traffic
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "LOOKS",
     "MAX_LANES",
     "OURS",
-    "SEVERITIES",
     "Look",
     "Picture",
     "anomalies",

@@ -9,7 +9,6 @@ from matplotlib.colors import LogNorm
 from netnormal.figures.look import (
     ANOMALOUS,
     LIGHT,
-    SEVERITIES,
     Look,
     Picture,
     dates,
@@ -26,6 +25,7 @@ from netnormal.figures.look import (
     total_by,
 )
 from netnormal.quantities import count, duration
+from netnormal.tables import SEVERITIES
 
 MAX_LANES = 24  # of the incident timeline: more do not fit on a screen
 

@@ -21,7 +21,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-SEVERITIES = ("critical", "high", "medium", "low")
 MAX_PROTOCOLS = 5  # told apart by colour; the rest is "other"
 ANOMALOUS = "#D55E00"
 

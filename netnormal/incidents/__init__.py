@@ -4,6 +4,6 @@
 """
 
 from netnormal.incidents.merger import IncidentMerger
-from netnormal.incidents.story import SEVERITIES, Draft, Story
+from netnormal.incidents.story import Draft, Story
 
-__all__ = ["SEVERITIES", "Draft", "IncidentMerger", "Story"]
+__all__ = ["Draft", "IncidentMerger", "Story"]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from netnormal.explanation import Attribution
-from netnormal.incidents.story import SECOND, SEVERITIES, Draft, Story, victims
+from netnormal.incidents.story import SECOND, Draft, Story, victims
 from netnormal.incidents.window import WindowView
 from netnormal.patterns import MANY, Finding
 from netnormal.settings import Incidents
-from netnormal.tables import UNUSUAL
+from netnormal.tables import SEVERITIES, UNUSUAL
 
 #: A pattern that says less than these others of the same source, when they are near in time: it is part of them.
 LESS_THAN = {"arp_sweep": ("ping_sweep", "port_sweep")}

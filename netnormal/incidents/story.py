@@ -12,7 +12,6 @@ from netnormal.explanation import Sum, said
 from netnormal.patterns import KINDS, MANY, Evidence
 
 SECOND = 1_000_000_000
-SEVERITIES = ("critical", "high", "medium", "low")  # worst first
 #: Evidence that counts events, which happen in one window only.
 EVENTS = {"answered", "refused", "silent", "half_open", "packets", "claims", "connections", "requests", "replies"}
 EVENTS |= {

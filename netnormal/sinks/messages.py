@@ -9,8 +9,8 @@ from typing import Any
 
 from netnormal import advice
 from netnormal.plain import plain
+from netnormal.tables import SEVERITIES
 
-SEVERITIES = ("low", "medium", "high", "critical")  # those that alerts know, the least first; others are never told
 MOST_LISTED = 20  # incidents that a digest names
 _MOST_SUBJECT, _MOST_LINE = 200, 1500
 #: What chat services read as a mention, a link or markup → what looks alike and means nothing to them.
@@ -45,7 +45,7 @@ class Message:
 
 def rank(severity: str) -> int:
     """0 for low … 3 for critical; -1 for what is never told."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
+    return len(SEVERITIES) - 1 - SEVERITIES.index(severity) if severity in SEVERITIES else -1
 
 
 def of_incident(document: dict[str, Any]) -> Message:
@@ -83,7 +83,7 @@ def in_short(document: dict[str, Any]) -> dict[str, str]:
 def digest(incidents: Sequence[dict[str, str]], more: int, why: str) -> Message:
     """One message about several incidents (`in_short`), of which `more` were not kept. why: what they are, in words."""
     worst = sorted(incidents, key=lambda one: (-rank(one["severity"]), one["start"]))
-    counts = {name: sum(one["severity"] == name for one in worst) for name in reversed(SEVERITIES)}
+    counts = {name: sum(one["severity"] == name for one in worst) for name in SEVERITIES}
     by_severity = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     count = len(worst) + more
     subject = f"{count:,} incident{'s' if count > 1 else ''} ({by_severity})"

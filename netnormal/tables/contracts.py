@@ -8,6 +8,9 @@ from netnormal.tables.feature_columns import FEATURES, ROW_KEY
 #: Letters of `tcp_flags` by bit, lowest first: FIN SYN RST PSH ACK URG ECE CWR AE (RFC 9293, RFC 3168, RFC 9768).
 TCP_FLAGS = "FSRPAUECN"
 
+#: Severities of incidents, worst first.
+SEVERITIES = ("critical", "high", "medium", "low")
+
 #: The pattern of an incident that only the forest found.
 UNUSUAL = "unusual_behaviour"
 

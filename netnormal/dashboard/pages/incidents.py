@@ -11,7 +11,7 @@ from netnormal.dashboard import charts, export, questions, results, story
 from netnormal.dashboard import show as _show
 from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.store import Store
-from netnormal.figures import SEVERITIES
+from netnormal.tables import SEVERITIES
 
 PER_PAGE = 20
 MOST_PACKETS = 500
