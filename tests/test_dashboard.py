@@ -44,6 +44,7 @@ def document(**more: Any) -> dict[str, Any]:
         "incident_id": "I0001",
         "start": "2026-11-21T04:10:02.000000000Z",
         "end": "2026-11-21T04:10:07.000000000Z",
+        "detected": "2026-11-21T04:10:07.000000000Z",
         "pattern": "syn_flood",
         "title": "10.0.0.1 flooded 10.0.0.2",
         "technique": "T1499.001",
@@ -56,6 +57,10 @@ def document(**more: Any) -> dict[str, Any]:
         "bytes": 3400,
         "reasons": "7 half open; unusual: flows 9 (usually up to 1; 4 spreads out)",
         "display_filter": "ip.addr == 10.0.0.1",
+        "normal": "",
+        "evidence": {},
+        "explanation": [],
+        "community_ids": [],
     } | more
 
 
@@ -162,9 +167,13 @@ def test_a_name_from_the_network_is_no_formula_in_an_exported_table() -> None:
 
 
 def test_an_incident_that_is_none_is_refused(tmp_path: Path) -> None:
-    for bad in ({"incident_id": "../x"}, {"start": "yesterday"}, {"packets": "many"}):
+    for bad, said in (
+        ({"incident_id": "../x"}, "no incident"),
+        ({"start": "yesterday"}, "no incident"),
+        ({"packets": "many"}, "incident 1: `packets` is no number"),
+    ):
         (tmp_path / "incidents.json").write_text(json.dumps([document(**bad)]))
-        with pytest.raises(tables.InputError, match="no incident"):
+        with pytest.raises(tables.InputError, match=said):
             results.incidents(tmp_path)
 
 
@@ -390,6 +399,7 @@ def hostile(tmp_path: Path, chain: Path) -> Path:
     start, last = (tables.iso(int(packets["time"].iloc[at])) for at in (0, -1))
     words = ("title", "pattern", "technique", "source", "reasons", "display_filter", "normal")
     reason = {"feature": HOSTILE, "words": HOSTILE, "value": 9, "usual_low": 0, "usual_high": 1, "unit": HOSTILE}
+    reason |= {"spreads": 3, "share": 0.5, "window_s": 10}
     lists = {name: [HOSTILE] for name in ("destinations", "services", "community_ids")}
     more = {"evidence": {HOSTILE: HOSTILE}, "explanation": [reason], "start": start, "end": last}
     one = document(**dict.fromkeys(words, HOSTILE), **lists, **more)
