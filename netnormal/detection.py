@@ -166,18 +166,22 @@ class Detection:
 
         Raises ValueError if packet numbers do not rise, or if `stored` holds other rows than these packets give.
         """
+        return _together(self.by_window(packets, mark))
+
+    def by_window(self, packets: pd.DataFrame, mark: Any = None) -> Iterator[Judged]:
+        """As `push`, but each window's verdicts as soon as they are there: the next window may take its time."""
         if not self._live:
             self._statistics.add(packets)
             self._labels.add(packets["packet"].to_numpy())
-        return self._judge_all(self.windower.push(packets, mark))
+        yield from self._judge_all(self.windower.push(packets, mark))
 
-    def quiet(self, now: int) -> Judged:
+    def quiet(self, now: int) -> Iterator[Judged]:
         """No packet came, but it is `now` (ns, packet time): judges the windows that ended; see `Windower.quiet`."""
-        return self._judge_all(self.windower.quiet(now))
+        yield from self._judge_all(self.windower.quiet(now))
 
     def flush(self) -> Judged:
         """The packets are over: judges the windows still open. Raises ValueError as `push` does."""
-        judged = self._judge_all(self.windower.flush())
+        judged = _together(self._judge_all(self.windower.flush()))
         if self._stored is not None and next(self._stored, None) is not None:
             raise ValueError("it has rows beyond the last packet")
         self.merger.flush()
@@ -234,17 +238,15 @@ class Detection:
         """Of each packet so far the highest score of its rows, which is the forest's verdict without the patterns'."""
         return self._labels.scores
 
-    def _judge_all(self, windows: list[features.Window]) -> Judged:
-        judged, stored = Judged([], [], []), self._stored
-        if stored is None:
-            stored = rows_by_window([features.features_of(windows)] if windows else [])
-        for window in windows:
-            judged.scores.append(self._judge(window, next(stored, None)))
-            judged.anomalies += self._anomalies_decided()
+    def _judge_all(self, windows: list[features.Window]) -> Iterator[Judged]:
+        # All windows at once take less time, one by one the first of them is known sooner.
+        for some in [[window] for window in windows] if self._live else [windows] if windows else []:
+            stored = self._stored or rows_by_window([features.features_of(some)])
+            for window in some:
+                scores = self._judge(window, next(stored, None))
+                yield Judged([scores], self._anomalies_decided(), self._changed() if self._live else [])
         self.merger.advance(self.windower.closed)
-        judged.anomalies += self._anomalies_decided()
-        judged.documents = self._changed()
-        return judged
+        yield Judged([], self._anomalies_decided(), self._changed())
 
     def _judge(self, window: features.Window, rows: pd.DataFrame | None) -> pd.DataFrame:
         flow_table, flow_of_packet = flows.flows(window.packets)
@@ -435,6 +437,18 @@ def _is_of(rows: pd.DataFrame, keys: pd.DataFrame, window: features.Window) -> b
     ):
         return False
     return all((keys[name].astype(str).to_numpy() == rows[name].astype(str).to_numpy()).all() for name in keys)
+
+
+def _together(parts: Iterable[Judged]) -> Judged:
+    """All of it as one, of an incident that changed several times the last."""
+    whole = Judged([], [], [])
+    last: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        whole.scores += part.scores
+        whole.anomalies += part.anomalies
+        last |= {document["incident_id"]: document for document in part.documents}
+    whole.documents = list(last.values())
+    return whole
 
 
 def rows_by_window(blocks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
