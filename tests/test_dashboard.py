@@ -21,9 +21,9 @@ from conftest import ROOT
 from packets import table, tcp, udp
 
 from netnormal import feedback, frames, inputs, suppressions, tables
-from netnormal.dashboard import changes, export, questions, results, story
+from netnormal.dashboard import changes, export, filters, questions, results, story
+from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.pages import verdict
-from netnormal.dashboard.questions import Filter
 from netnormal.dashboard.store import COLUMNS, Store, frame_of
 from netnormal.plain import cell
 
@@ -81,6 +81,13 @@ def store(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return made
 
 
+def alike(one: questions.Tally, other: questions.Tally) -> bool:
+    return all(
+        a.equals(b) if isinstance(a, pd.DataFrame) else a == b
+        for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
+    )
+
+
 def stored(store: Store) -> Any:
     return tables.concat([frame_of(store.table(part, "packets", COLUMNS)) for part in store.parts])
 
@@ -102,7 +109,7 @@ def test_a_growing_table_read_piece_by_piece_is_the_same_as_read_at_once(store: 
             assert follower.packets == whole[:cut].count(b"\n") - 1
     assert not follower.update()
     assert stored(follower).astype(str).equals(stored(store).astype(str))
-    assert questions.totals(follower, Filter()) == questions.totals(store, Filter())
+    assert alike(questions.tally(follower, Filter()), questions.tally(store, Filter()))
 
 
 def test_a_replaced_table_is_read_anew(store: Store, tmp_path: Path) -> None:
@@ -118,13 +125,13 @@ def test_a_replaced_table_is_read_anew(store: Store, tmp_path: Path) -> None:
 
 def test_sums_agree_with_the_packets(store: Store) -> None:
     whole = tables.read(store.capture, tables.PACKETS)
-    sums = questions.totals(store, Filter())
-    assert (sums["packets"], sums["bytes"]) == (len(whole), whole["length"].sum())
+    sums = questions.tally(store, Filter())
+    assert (sums.packets, sums.bytes) == (len(whole), whole["length"].sum())
     by_protocol = questions.protocols(store).set_index("protocol")["packets"].to_dict()
     assert by_protocol == whole["protocol"].astype(str).value_counts().to_dict()
     udp = Filter(protocols=("UDP",), host="192.168.37.0/24")
     shown = questions.packets(store, udp, 10**6)
-    assert len(shown) == questions.totals(store, udp)["packets"] > 100
+    assert len(shown) == questions.tally(store, udp).packets > 100
     assert set(shown["protocol"]) == {"UDP"}
 
 
@@ -133,7 +140,7 @@ def test_sums_agree_with_the_packets(store: Store) -> None:
     [("tcp/443", True), ("443", True), ("TCP", True), ("80, 443", True), ("44", False), ("udp/443", False)],
 )
 def test_a_service_is_found_as_people_type_it(typed: str, fits: bool) -> None:
-    assert questions.of_service("TCP/443", typed) is fits
+    assert filters.of_service("TCP/443", typed) is fits
 
 
 def test_a_file_that_is_no_table_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -318,13 +325,13 @@ def test_the_filters_change_what_is_shown_and_what_is_downloaded(served: Served,
     served.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n")
     browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)
     chosen = Filter(protocols=("UDP",))
-    assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != before
+    assert served.packets() == f"{questions.tally(store, chosen).packets:,}" != before
     for name, words in (("Host", "192.168.37.80"), ("Service", "53")):
         before = served.packets()
         served.type(name, words)
         chosen = dataclasses.replace(chosen, **{name.lower(): words})
         browser.until(lambda: served.packets() not in (before, ""), "nothing changes", browser.PATIENCE_S)  # noqa: B023
-        assert served.packets() == f"{questions.totals(store, chosen)['packets']:,}" != "0"
+        assert served.packets() == f"{questions.tally(store, chosen).packets:,}" != "0"
     served.wait("Packets (CSV)")
     shown = questions.packets(store, chosen, 10**6)
     served.click("Packets (CSV)")

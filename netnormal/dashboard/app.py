@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,7 @@ PATIENCE_S = 1.0  # how long a page waits for packets before it shows what is th
 
 def run(args: Any) -> None:
     """One run of the page, as Streamlit does it at each interaction. args: the options of dashboard.py."""
+    _loaded()
     st.set_page_config(page_title="netnormal", layout="wide")
     st.html(show.STYLE)
     data = _chosen(args)
@@ -40,6 +42,12 @@ def run(args: Any) -> None:
     }
     st.session_state["pages"] = made
     st.navigation(list(made.values())).run()
+
+
+@functools.cache
+def _loaded() -> None:
+    """Streamlit collects garbage after each run of a page: what was loaded to stay need not be looked through."""
+    gc.freeze()
 
 
 def _page(body: Callable[[show.Data], None], data: show.Data) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from netnormal import frames, tables
 from netnormal.dashboard import questions, results
-from netnormal.dashboard.questions import Filter
+from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.store import Store
 from netnormal.plain import cell
 

@@ -197,7 +197,7 @@ def at(value: Any, *names: str, otherwise: Any = None) -> Any:
 # ---------------------------------------------------------------- verdicts on packets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdicts:
     """labelled_packets.csv: by packet number - 1 whether it is anomalous, and its incident (-1: none) among `ids`."""
 

@@ -90,6 +90,11 @@ class Store:
         self._beginning = threading.Lock()
 
     @property
+    def version(self) -> tuple[object, ...]:
+        """Another one whenever `parts` or what is in them has changed."""
+        return self.written, *self.parts
+
+    @property
     def packets(self) -> int:
         return sum(part.rows for part in self.parts)
 

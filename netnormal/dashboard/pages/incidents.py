@@ -9,6 +9,7 @@ import streamlit as st
 from netnormal import advice
 from netnormal.dashboard import charts, export, questions, results, story
 from netnormal.dashboard import show as _show
+from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.store import Store
 from netnormal.tables import SEVERITIES
@@ -133,7 +134,7 @@ def _packets(data: _show.Data, one: results.Incident) -> None:
     if store is None or not data.fits:
         _show.empty("The packets of these results are not here: choose their capture on the left.")
         return
-    around = questions.Filter(start=one.start - _MARGIN_NS, end=one.end + _MARGIN_NS)
+    around = Filter(start=one.start - _MARGIN_NS, end=one.end + _MARGIN_NS)
     low, high = max(store.start, around.start or 0), min(store.end, around.end or 0)
     width = questions.bin_width(low, high)
     table = questions.around(store, around, width)
@@ -143,11 +144,11 @@ def _packets(data: _show.Data, one: results.Incident) -> None:
     made = data.verdicts()
     numbers = made.numbers(one.incident_id) if made is not None else None
     host = one.source if numbers is None and one.source != "many" else ""
-    chosen = questions.Filter(host=host, start=one.start, end=one.end) if numbers is None else questions.Filter()
+    chosen = Filter(host=host, start=one.start, end=one.end) if numbers is None else Filter()
     packet_table(store, chosen, "incident", numbers)
 
 
-def packet_table(store: Store, chosen: questions.Filter, key: str, numbers: np.ndarray | None = None) -> None:
+def packet_table(store: Store, chosen: Filter, key: str, numbers: np.ndarray | None = None) -> None:
     """The first packets that match, and all of them to download."""
     shown = questions.packets(store, chosen, MOST_PACKETS, numbers)
     if not len(shown):

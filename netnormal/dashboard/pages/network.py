@@ -9,6 +9,7 @@ import streamlit as st
 
 from netnormal.dashboard import changes, charts, questions, results, story
 from netnormal.dashboard import show as _show
+from netnormal.dashboard.filters import Filter
 
 MOST_HOSTS = 2000
 MOST_NEW = 200
@@ -22,7 +23,7 @@ def show(data: _show.Data) -> None:
     store = data.store
     assert store is not None
     found = (data.shown()[0] or []) if data.fits else []
-    bindings, pairs = questions.bindings(store), questions.pairs(store, questions.Filter())
+    bindings, pairs = questions.bindings(store), questions.pairs(store, Filter())
     before = changes.baseline(data.model)
     _normal(before)
     if before is not None:

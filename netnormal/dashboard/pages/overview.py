@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import streamlit as st
 
 from netnormal.dashboard import charts, questions, results, story
 from netnormal.dashboard import show as _show
+from netnormal.dashboard.filters import Filter
 from netnormal.quantities import size
 
 WORST = 5
@@ -117,39 +117,37 @@ def _traffic(data: _show.Data) -> None:
         return
     store = data.store
     assert store is not None
-    sums = questions.totals(store, questions.Filter())
+    sums, look = questions.tally(store, Filter()), _show.look()
     seconds = max((store.end - store.start) / 1e9, 1e-3)
     tiles = st.container(horizontal=True)
-    tiles.metric("Packets", charts.counted(sums["packets"]), width="content")
-    tiles.metric("Bytes", size(sums["bytes"]), width="content")
-    tiles.metric("Hosts", f"{sums['hosts']:,}", width="content")
-    tiles.metric("Packets/s", f"{sums['packets'] / seconds:,.4g}", width="content")
-    tiles.metric("Mbit/s", f"{sums['bytes'] * 8e-6 / seconds:,.3g}", width="content")
+    tiles.metric("Packets", charts.counted(sums.packets), width="content")
+    tiles.metric("Bytes", size(sums.bytes), width="content")
+    tiles.metric("Hosts", f"{sums.hosts:,}", width="content")
+    tiles.metric("Packets/s", f"{sums.packets / seconds:,.4g}", width="content")
+    tiles.metric("Mbit/s", f"{sums.bytes * 8e-6 / seconds:,.3g}", width="content")
     if (made := data.verdicts()) is not None and not data.reading:
         tiles.metric("Anomalous", f"{made.anomalous.mean():.1%}", width="content", help="of the packets")
     lost = results.number(results.mapping(store.capture.with_suffix(".json")).get("kernel_drops"), -1)
     tiles.metric("Lost", "unknown" if lost < 0 else f"{lost:,.0f}", width="content", help="packets, by the kernel")
-    width = questions.bin_width(store.start, store.end)
-    series, look = questions.volume(store, questions.Filter(), width), _show.look()
     left, right = st.columns(2, gap="medium")
     with left:
         st.text("Packets a second")
-        _show.chart(charts.volume(series, width, "packets", look), "Packets a second by protocol")
+        _show.chart(charts.volume(sums.volume, sums.width, "packets", look), "Packets a second by protocol")
     with right:
         st.text("Mbit a second")
-        _show.chart(charts.volume(series, width, "bytes", look), "Mbit a second by protocol")
+        _show.chart(charts.volume(sums.volume, sums.width, "bytes", look), "Mbit a second by protocol")
     with left:
         st.text("Protocols")
         _show.chart(charts.shares(questions.protocols(store), look), "Share of packets and bytes by protocol")
     with right:
-        _rate(data, width)
+        _rate(data, sums.width)
 
 
 def _rate(data: _show.Data, width: int) -> None:
     made = data.verdicts()
     if made is not None and data.store is not None:
         st.text("Anomalous share of the packets")
-        frame = questions.judged(data.store, np.asarray(made.anomalous), width)
+        frame = questions.judged(data.store, made, width)
         _show.chart(charts.rate(frame, "anomalous", "packets", width, "anomalous"), "Anomalous share of the packets")
         return
     sums = results.scores(data.folder)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from netnormal.dashboard import charts, questions
 from netnormal.dashboard import show as _show
+from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.pages.incidents import packet_table
 from netnormal.dashboard.store import Store
 from netnormal.quantities import size
@@ -33,18 +34,16 @@ def show(data: _show.Data) -> None:
     store, look = data.store, _show.look()
     assert store is not None
     chosen = _chosen(store)
-    sums = questions.totals(store, chosen)
-    if not sums["packets"]:
+    sums = questions.tally(store, chosen)
+    if not sums.packets:
         _show.empty("No packets match this filter: widen it.")
         return
     tiles = st.container(horizontal=True)
-    tiles.metric("Packets", charts.counted(sums["packets"]), width="content")
-    tiles.metric("Bytes", size(sums["bytes"]), width="content")
-    tiles.metric("Hosts", f"{sums['hosts']:,}", width="content")
-    tiles.metric("Failed attempts", f"{sums['failed']:,}", width="content")
-    width = questions.bin_width(chosen.start or store.start, chosen.end or store.end)
-    series = questions.volume(store, chosen, width)
-    _show.chart(charts.volume(series, width, "bytes", look), "Mbit a second by protocol")
+    tiles.metric("Packets", charts.counted(sums.packets), width="content")
+    tiles.metric("Bytes", size(sums.bytes), width="content")
+    tiles.metric("Hosts", f"{sums.hosts:,}", width="content")
+    tiles.metric("Failed attempts", f"{sums.failed:,}", width="content")
+    _show.chart(charts.volume(sums.volume, sums.width, "bytes", look), "Mbit a second by protocol")
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("Top talkers")
@@ -67,7 +66,7 @@ def show(data: _show.Data) -> None:
     packet_table(store, chosen, "traffic")
 
 
-def _chosen(store: Store) -> questions.Filter:
+def _chosen(store: Store) -> Filter:
     """The filter that a reader set."""
     names = [str(name) for name in questions.protocols(store)["protocol"]]
     protocols = st.multiselect("Protocol", names, key="protocols", placeholder="all")
@@ -80,4 +79,4 @@ def _chosen(store: Store) -> questions.Filter:
     begin, end = st.slider("Time (UTC)", low, high, (low, high), timedelta(seconds=1), form, key=f"time_{first}")
     whole = (begin, end) == (low, high)
     start = None if whole else int(pd.Timestamp(begin).value)
-    return questions.Filter(tuple(protocols), host, service, start, None if whole else int(pd.Timestamp(end).value))
+    return Filter(tuple(protocols), host, service, start, None if whole else int(pd.Timestamp(end).value))
