@@ -149,7 +149,7 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         source.start()
         with (
             live.rights.reading_as(user),
-            beside.Detecting(table, *_detection(args)) if args.detect is not None else nullcontext(),
+            beside.Detecting(table, *_detection(args), signals) if args.detect is not None else nullcontext(),
             sinks.closing([base] if base else []),
             recorder.Recorder(plan, source, before, [base.live_packets(source.name)] if base else []) as recording,
             live_table.LiveTable(stage.terminal, args.terminal, f"{source.name} → {table}") as screen,
@@ -188,6 +188,7 @@ def _detection(args: argparse.Namespace) -> tuple[list[str], dict[str, str], Cal
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = beside.joined(sys.argv[1:])
     parser = stage.parser(__doc__)
     count, seconds = stage.number(1, int, "whole number from 1"), stage.number(0, float, "number above 0")
     parser.add_argument("--read", metavar="FILE", help="a capture file instead of an interface; - is standard input")

@@ -199,4 +199,6 @@ def arguments() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    if "--until-eof" in sys.argv:
+        stage.outlive_reader()
     stage.run(main, arguments())

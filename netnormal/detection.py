@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 MOST_REASONS = 5  # that an anomaly lists
 NAMED_SCORE = 0.99  # least score of a named incident of NAMED_SEVERITIES; the forest's highest are about 0.97
 NAMED_SEVERITIES = ("critical", "high", "medium")
+CALLS_S = 60  # calls are looked at as often as windows of at least this length close [s]
 LABELS = pd.Index(["normal", "anomalous"])
 
 
@@ -54,7 +55,7 @@ class Outcome:
 class PacketVerdicts:
     """For each packet the score of its most unusual row, and the incident it belongs to.
 
-    Bounded by 30 bytes a packet: a window of any length may still change the verdict on what an earlier one judged.
+    Bounded by 34 bytes a packet: a window of any length may still change the verdict on what an earlier one judged.
     """
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
@@ -63,6 +64,7 @@ class PacketVerdicts:
         self._score = np.zeros(0, np.float64)
         self._anomaly = np.zeros(0, bool)
         self._draft = np.zeros((0, len(lengths)), np.int32)
+        self._talk = np.zeros(0, np.int32)
         self.count = 0
 
     def add(self, numbers: np.ndarray) -> None:
@@ -75,6 +77,7 @@ class PacketVerdicts:
             more = max(2 * len(self._number), count) - len(self._number)
             self._number, self._score = np.pad(self._number, (0, more)), np.pad(self._score, (0, more))
             self._anomaly = np.pad(self._anomaly, (0, more))
+            self._talk = np.pad(self._talk, (0, more), constant_values=-1)
             self._draft = np.pad(self._draft, ((0, more), (0, 0)), constant_values=-1)
         self._number[self.count : count] = numbers
         self.count = count
@@ -87,6 +90,17 @@ class PacketVerdicts:
         self._score[at] = np.maximum(self._score[at], score)
         self._anomaly[at] |= anomaly
         self._draft[at, self._column[window_s]] = draft
+
+    def remember(self, numbers: np.ndarray, talk: np.ndarray) -> None:
+        """Of which remembered talk these packets are; -1: none."""
+        self._talk[np.searchsorted(self._number[: self.count], numbers)] = talk
+
+    def look_back(self, window_s: int, earlier: patterns.Earlier, draft: int) -> None:
+        """What a finding of a window of this length says of packets in windows before."""
+        column = self._draft[: self.count, self._column[window_s]]
+        first = int(np.searchsorted(self._number[: self.count], earlier.packet))
+        mine = first + np.flatnonzero((self._talk[first : self.count] == earlier.talk) & (column[first:] < 0))
+        column[mine] = draft
 
     @property
     def scores(self) -> np.ndarray:
@@ -136,7 +150,10 @@ class Detection:
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
         self._memory = patterns.ScanMemory(settings.detect.patterns)
-        self._longest = max(settings.extract_features.windows_s)
+        self._calls = patterns.CallMemory(settings.detect.patterns)
+        lengths = settings.extract_features.windows_s
+        self._longest = max(lengths)
+        self._step = min((length for length in lengths if length >= CALLS_S), default=self._longest)
         self.rows = self.anomalies = 0
         self._waiting: list[tuple[pd.DataFrame, np.ndarray]] = []  # anomalous rows and their drafts, not yet decided
         self._documents: dict[str, dict[str, Any]] = {}
@@ -149,18 +166,22 @@ class Detection:
 
         Raises ValueError if packet numbers do not rise, or if `stored` holds other rows than these packets give.
         """
+        return _together(self.by_window(packets, mark))
+
+    def by_window(self, packets: pd.DataFrame, mark: Any = None) -> Iterator[Judged]:
+        """As `push`, but each window's verdicts as soon as they are there: the next window may take its time."""
         if not self._live:
             self._statistics.add(packets)
             self._labels.add(packets["packet"].to_numpy())
-        return self._judge_all(self.windower.push(packets, mark))
+        yield from self._judge_all(self.windower.push(packets, mark))
 
-    def quiet(self, now: int) -> Judged:
+    def quiet(self, now: int) -> Iterator[Judged]:
         """No packet came, but it is `now` (ns, packet time): judges the windows that ended; see `Windower.quiet`."""
-        return self._judge_all(self.windower.quiet(now))
+        yield from self._judge_all(self.windower.quiet(now))
 
     def flush(self) -> Judged:
         """The packets are over: judges the windows still open. Raises ValueError as `push` does."""
-        judged = self._judge_all(self.windower.flush())
+        judged = _together(self._judge_all(self.windower.flush()))
         if self._stored is not None and next(self._stored, None) is not None:
             raise ValueError("it has rows beyond the last packet")
         self.merger.flush()
@@ -199,6 +220,7 @@ class Detection:
             "merger": self.merger.state(),
             "notices": self.notices.state(),
             "memory": self._memory.state(),
+            "calls": self._calls.state(),
         }
 
     def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
@@ -209,23 +231,22 @@ class Detection:
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
         self._memory.restore(state["memory"])
+        self._calls.restore(state["calls"])
 
     @property
     def row_scores(self) -> np.ndarray:
         """Of each packet so far the highest score of its rows, which is the forest's verdict without the patterns'."""
         return self._labels.scores
 
-    def _judge_all(self, windows: list[features.Window]) -> Judged:
-        judged, stored = Judged([], [], []), self._stored
-        if stored is None:
-            stored = rows_by_window([features.features_of(windows)] if windows else [])
-        for window in windows:
-            judged.scores.append(self._judge(window, next(stored, None)))
-            judged.anomalies += self._anomalies_decided()
+    def _judge_all(self, windows: list[features.Window]) -> Iterator[Judged]:
+        # All windows at once take less time, one by one the first of them is known sooner.
+        for some in [[window] for window in windows] if self._live else [windows] if windows else []:
+            stored = self._stored or rows_by_window([features.features_of(some)])
+            for window in some:
+                scores = self._judge(window, next(stored, None))
+                yield Judged([scores], self._anomalies_decided(), self._changed() if self._live else [])
         self.merger.advance(self.windower.closed)
-        judged.anomalies += self._anomalies_decided()
-        judged.documents = self._changed()
-        return judged
+        yield Judged([], self._anomalies_decided(), self._changed())
 
     def _judge(self, window: features.Window, rows: pd.DataFrame | None) -> pd.DataFrame:
         flow_table, flow_of_packet = flows.flows(window.packets)
@@ -240,10 +261,11 @@ class Detection:
             flow_of_packet,
             self._settings.patterns,
             window.window_s,
-            self.model.known_before(window.start, window.start + window.window_s * SECOND),
+            self.model.known_before(*window.packets["time"].iloc[[0, -1]].tolist()),
             self._memory if window.window_s == self._longest else None,
+            self._calls if window.window_s == self._step else None,
         )
-        self.notices.push(finding for finding in findings if finding.severity == INFO)
+        self.notices.push(findings)
         findings = [finding for finding in findings if finding.severity != INFO]
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
@@ -264,7 +286,16 @@ class Detection:
                 (rows["anomaly"].to_numpy()[row_of_packet] == 1) & ~beside,
                 draft,
             )
+            if window.window_s == self._step:
+                self._look_back(window, flow_of_packet, findings)
         return self._noted(rows, anomalous, draft_of_row)
+
+    def _look_back(self, window: features.Window, flow_of_packet: np.ndarray, findings: list[patterns.Finding]) -> None:
+        """What is known now of packets in windows before."""
+        self._labels.remember(window.packets["packet"].to_numpy(), self._calls.talk_of_flow[flow_of_packet])
+        for finding in findings:
+            if finding.earlier is not None and finding.earlier.packets:
+                self._labels.look_back(window.window_s, finding.earlier, self.merger.of_finding(finding))
 
     def _scored(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, Attribution | None]:
         """The rows with score, tail probability, anomaly and reasons; which of them are anomalous; and why these."""
@@ -406,6 +437,18 @@ def _is_of(rows: pd.DataFrame, keys: pd.DataFrame, window: features.Window) -> b
     ):
         return False
     return all((keys[name].astype(str).to_numpy() == rows[name].astype(str).to_numpy()).all() for name in keys)
+
+
+def _together(parts: Iterable[Judged]) -> Judged:
+    """All of it as one, of an incident that changed several times the last."""
+    whole = Judged([], [], [])
+    last: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        whole.scores += part.scores
+        whole.anomalies += part.anomalies
+        last |= {document["incident_id"]: document for document in part.documents}
+    whole.documents = list(last.values())
+    return whole
 
 
 def rows_by_window(blocks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -11,6 +11,7 @@ from typing import Any
 from netnormal.tables import INCIDENTS, InputError
 
 MOST_BYTES = 500 << 20
+ESCALATION = 10  # times the packets: an incident that grew so much is worth telling again
 _REMEDY = "write it again with  python detect.py"
 _LISTS = ("destinations", "services", "community_ids")
 _TEXTS = tuple(column.name for column in INCIDENTS if column.kind in ("text", "time") and column.name not in _LISTS)
@@ -40,6 +41,11 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         if wrong:
             raise InputError(path, f"incident {number:,}: {wrong}", _REMEDY)
     return found
+
+
+def escalated(document: dict[str, Any], before: int) -> bool:
+    """Did an incident grow so much since it was told with `before` packets that it is worth telling again?"""
+    return int(document["packets"]) >= ESCALATION * max(before, 1)
 
 
 def _wrong(one: Any) -> str:

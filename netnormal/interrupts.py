@@ -1,11 +1,12 @@
-"""Ctrl+C (SIGINT) and SIGTERM, so that none is lost: not in an import, not in a wait, not while files are finished."""
+"""Ctrl+C (SIGINT), SIGTERM and a terminal that is closed (SIGHUP), so that none is lost: not in an import, not in a
+wait, not while files are finished."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 def end_at_once() -> None:
@@ -18,7 +19,7 @@ def end_at_once() -> None:
 
 
 class Interrupts:
-    """A context manager of the main thread: within it SIGINT and SIGTERM raise KeyboardInterrupt.
+    """A context manager of the main thread: within it these signals raise KeyboardInterrupt.
 
     Python swallows exceptions in some places (finalizers, callbacks from C): whoever loops or waits calls `check`,
     which raises again. A signal that was ignored before (`nohup`) stays so. asked: one has come.
@@ -52,6 +53,10 @@ class Interrupts:
 
     def then(self, action: Callable[[], None]) -> None:
         """From now on they call `action` instead, however many come; at once if one has come before."""
-        self._instead = action
+        self.next(action)
         if self.asked:
             action()
+
+    def next(self, action: Callable[[], None]) -> None:
+        """Those that come from now on call `action` instead."""
+        self._instead = action

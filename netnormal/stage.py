@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -139,3 +140,33 @@ def workers(args: argparse.Namespace) -> Iterator[None]:
     numba.set_num_threads(min(args.jobs, numba.get_num_threads()))
     with joblib.parallel_config(n_jobs=args.jobs):
         yield
+
+
+class _Outliving(io.RawIOBase):
+    """A file descriptor that may be written to when its reader has gone: then nobody reads it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        try:
+            return os.write(self._descriptor, data)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._descriptor)
+            return len(data)
+
+
+def outlive_reader() -> None:
+    """Standard output and error may be pipes to a capture that is killed: what is said then is lost, and nothing else.
+
+    Python, and what prints for us, would end the program.
+    """
+    for name in ("stdout", "stderr"):
+        raw = _Outliving(getattr(sys, name).fileno())
+        setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "replace", line_buffering=True))

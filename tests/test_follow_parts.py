@@ -230,7 +230,7 @@ def test_operations_names_the_settings_as_they_are():
     chosen = settings.load(ROOT / "params.yaml").detect.follow
     text = (ROOT / "docs/operations.md").read_text("utf-8")
     for words in (
-        f"{chosen.quiet_s:g} s later (`quiet_s`)",
+        f"{chosen.quiet_s:g} s beyond it (`quiet_s`)",
         f"every {chosen.bookmark_s:g} s (`bookmark_s`)",
         f"latest {chosen.incidents:,} (`detect.follow.incidents`)",
         f"more than {chosen.lag_s:g} s behind it (`lag_s`)",

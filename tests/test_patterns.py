@@ -334,6 +334,12 @@ def test_long_distinct_names_below_one_domain_are_a_dns_tunnel():
     assert (finding.evidence["names"], finding.evidence["letters"]) == (40, 40 * 123)
 
 
+def test_a_byte_that_is_no_letter_counts_once_however_it_is_spelt():
+    names_asked = ["".join(f"\\{byte:03d}" for byte in range(128, 188)) + f".{i:010d}.t.bad.test" for i in range(60)]
+    (finding,) = findings(lookups(names_asked))
+    assert (finding.pattern, finding.evidence["letters"]) == ("dns_tunnel", 60 * (60 + 1 + 10 + 1 + 1))
+
+
 TUNNEL_CONTROLS = {
     "logins of different length": lambda: flat(
         session(i * 5, A, B, 22, 40000 + i, 1500, 1000 + 900 * i) for i in range(12)

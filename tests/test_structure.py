@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "anonymize": {"frames", "kernels", "tables"},
     "earlier": {"frames", "manifest", "tables"},
     "interrupts": set(),
-    "beside": set(),
+    "beside": {"interrupts"},
     "recorder": {"earlier", "frames", "manifest", "packets", "tables", "traffic"},
     "live_table": set(),
     "packets": {"frames", "kernels", "tables"},
@@ -61,6 +61,7 @@ MAY_IMPORT = {
     },
     "follow": {
         "detection",
+        "documents",
         "earlier",
         "features",
         "interrupts",
@@ -75,6 +76,7 @@ MAY_IMPORT = {
     },
     "evidence": {
         "display_filter",
+        "documents",
         "explanation",
         "figures",
         "frames",

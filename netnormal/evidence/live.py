@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from netnormal import display_filter, tables
+from netnormal import display_filter, documents, tables
 from netnormal.evidence.cases import add
 from netnormal.settings import Evidence
 from netnormal.suppressions import Suppressions
 
-ESCALATION = 10  # times the packets when it was written: it is written again
 QUIET_S = 60  # so long after its last packet it is written again, if it grew
 END_S = 60  # at the end, how long it may take to write what is left
 SECOND = 1_000_000_000
@@ -100,7 +99,7 @@ class LiveEvidence:
         if identifier not in self._written:
             return now >= self._from.get(identifier, 0)
         before, rest = self._written[identifier], now - display_filter.span(document["display_filter"])[1]
-        return rest >= QUIET_S * SECOND or int(document["packets"]) >= ESCALATION * before
+        return rest >= QUIET_S * SECOND or documents.escalated(document, before)
 
     def _begin(self, documents: list[dict[str, Any]]) -> None:
         chosen = documents[-self._settings.incidents :]

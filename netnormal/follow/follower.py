@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from netnormal import documents
 from netnormal.detection import Detection, Judged
 from netnormal.features import ContradictionError
 from netnormal.follow.files import BOOKMARK, LiveFiles
@@ -19,7 +20,6 @@ from netnormal.tables import InputError
 
 SECOND = 1_000_000_000
 GREATEST_PATIENCE_S = 60
-ESCALATION = 10  # times the packets when an incident was told last: it is told again
 _log = logging.getLogger("netnormal")
 Teller = Callable[[dict[str, Any], bool], None]
 
@@ -53,12 +53,13 @@ class Follower:
         if earlier is not None and earlier.get("table") != str(table.resolve()):
             raise InputError(files.folder / BOOKMARK, "is of another capture", "name another --output for this one")
         if earlier is not None:
-            documents = files.left()
-            self._told = {one["incident_id"]: int(one["packets"]) for one in documents}
+            left = files.left()
+            self._told = {one["incident_id"]: int(one["packets"]) for one in left}
             for sink in sinks:
-                sink.resumed(documents)
+                sink.resumed(left)
         self._resume(earlier)
-        if earlier is None:
+        if earlier is None:  # what is there now is found again, wherever it is when we are killed and started anew
+            self.tail.begin()
             self._save()
 
     def _resume(self, mark: dict[str, Any] | None) -> None:
@@ -90,7 +91,8 @@ class Follower:
                 start["first"] = self.tail.position.first
                 self._save(start)
             try:
-                self._take(self.detection.push(rows, start))
+                for judged in self.detection.by_window(rows, start):
+                    self._take(judged)
             except ContradictionError:
                 self._redo()
         self._write()
@@ -109,11 +111,13 @@ class Follower:
         return windower.latest + round((self._clock() - self._last_row) * SECOND)
 
     def _quiet(self) -> None:
-        now = self.now - round(self.patience_s * SECOND)
+        windower = self.detection.windower
+        now = self.now - max(round(self.patience_s * SECOND) - windower.lateness_ns, 0)
         if self.detection.due(now):
-            if self.detection.windower.firm:
+            if windower.firm:
                 self._save()  # from here on it is a guess that nothing more comes
-            self._take(self.detection.quiet(now))
+            for judged in self.detection.quiet(now):
+                self._take(judged)
 
     def _redo(self) -> None:
         """A packet came for a window that was taken to be over."""
@@ -134,7 +138,7 @@ class Follower:
         for document in judged.documents:
             number, packets = document["incident_id"], int(document["packets"])
             before = self._told.get(number)
-            if before is None or packets >= ESCALATION * max(before, 1):
+            if before is None or documents.escalated(document, before):
                 self._tell(document, before is not None)
                 self._told[number] = packets
                 told = True
@@ -178,7 +182,8 @@ class Follower:
                 self._resume(self.files.bookmark())
             start = self._start()
             while (rows := self.tail.read()) is not None:
-                self._take(self.detection.push(rows, start))
+                for judged in self.detection.by_window(rows, start):
+                    self._take(judged)
                 start = self._start()
             if self.detection.windower.packets:
                 self._save()

@@ -39,6 +39,11 @@ class Tail:
         self.waiting_bytes = 0  # in the file, not read yet
         self._file = path  # where the table at `position` was last
 
+    def begin(self) -> None:
+        """Find the table that is there now, if there is one that has rows."""
+        if not self.position.first:
+            self.position = Position(_first_row(self.path))
+
     def read(self, most: int = BLOCK_BYTES) -> pd.DataFrame | None:
         """The next rows (tables.PACKETS), or None if there are none now.
 
@@ -80,11 +85,9 @@ class Tail:
 
     def _opened(self) -> IO[bytes] | None:
         """The table at `position`, or if that is gone the next one; None if there is none yet."""
+        self.begin()
         if not self.position.first:
-            first = _first_row(self.path)
-            if not first:
-                return None
-            self.position = Position(first)
+            return None
         for file in (self._file, self.path):
             if stream := _open_if(file, self.position.first):
                 self._file = file

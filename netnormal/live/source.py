@@ -19,7 +19,7 @@ from netnormal.live.ring import RETIRE_MS, Ring
 from netnormal.tables import InputError
 
 BLOCK_BYTES = 8 << 20
-BLOCK_SECONDS = 0.5  # a block is passed on when it is full or this old; an empty one too, so that time goes on
+BLOCK_SECONDS = 0.25  # a block is passed on when it is full or this old; an empty one too, so that time goes on
 _WAIT_S = 0.1
 SETTLED_NS = 3 * RETIRE_MS * 1_000_000  # what is older has come in from every interface
 
