@@ -167,6 +167,10 @@ def test_labels_named_in_params_add_the_evaluation_and_its_metrics_and_plots(pip
     page = (pipeline / "drawn" / "index.html").read_text("utf-8")
     for title in ("Traffic", "ROC", "Precision and recall", "Recall per attack"):
         assert f'"{title}"' in page
+    figures = {path.name for folder in ("figures", "evaluation") for path in (pipeline / "results" / folder).iterdir()}
+    shown = {path.name for path in (pipeline / "drawn" / "static").iterdir()}
+    assert len(figures) == 14 and all(any(name.endswith(figure) for name in shown) for figure in figures)
+    assert all(name in page for name in shown)
 
 
 def test_labels_that_are_not_there_stop_the_evaluation_with_their_name(pipeline):
