@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 MOST_REASONS = 5  # that an anomaly lists
 NAMED_SCORE = 0.99  # least score of a named incident of NAMED_SEVERITIES; the forest's highest are about 0.97
 NAMED_SEVERITIES = ("critical", "high", "medium")
+CALLS_S = 60  # calls are looked at as often as windows of at least this length close [s]
 LABELS = pd.Index(["normal", "anomalous"])
 
 
@@ -54,7 +55,7 @@ class Outcome:
 class PacketVerdicts:
     """For each packet the score of its most unusual row, and the incident it belongs to.
 
-    Bounded by 30 bytes a packet: a window of any length may still change the verdict on what an earlier one judged.
+    Bounded by 34 bytes a packet: a window of any length may still change the verdict on what an earlier one judged.
     """
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
@@ -63,6 +64,7 @@ class PacketVerdicts:
         self._score = np.zeros(0, np.float64)
         self._anomaly = np.zeros(0, bool)
         self._draft = np.zeros((0, len(lengths)), np.int32)
+        self._talk = np.zeros(0, np.int32)
         self.count = 0
 
     def add(self, numbers: np.ndarray) -> None:
@@ -75,6 +77,7 @@ class PacketVerdicts:
             more = max(2 * len(self._number), count) - len(self._number)
             self._number, self._score = np.pad(self._number, (0, more)), np.pad(self._score, (0, more))
             self._anomaly = np.pad(self._anomaly, (0, more))
+            self._talk = np.pad(self._talk, (0, more), constant_values=-1)
             self._draft = np.pad(self._draft, ((0, more), (0, 0)), constant_values=-1)
         self._number[self.count : count] = numbers
         self.count = count
@@ -87,6 +90,17 @@ class PacketVerdicts:
         self._score[at] = np.maximum(self._score[at], score)
         self._anomaly[at] |= anomaly
         self._draft[at, self._column[window_s]] = draft
+
+    def remember(self, numbers: np.ndarray, talk: np.ndarray) -> None:
+        """Of which remembered talk these packets are; -1: none."""
+        self._talk[np.searchsorted(self._number[: self.count], numbers)] = talk
+
+    def look_back(self, window_s: int, earlier: patterns.Earlier, draft: int) -> None:
+        """What a finding of a window of this length says of packets in windows before."""
+        column = self._draft[: self.count, self._column[window_s]]
+        first = int(np.searchsorted(self._number[: self.count], earlier.packet))
+        mine = first + np.flatnonzero((self._talk[first : self.count] == earlier.talk) & (column[first:] < 0))
+        column[mine] = draft
 
     @property
     def scores(self) -> np.ndarray:
@@ -136,7 +150,10 @@ class Detection:
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
         self._memory = patterns.ScanMemory(settings.detect.patterns)
-        self._longest = max(settings.extract_features.windows_s)
+        self._calls = patterns.CallMemory(settings.detect.patterns)
+        lengths = settings.extract_features.windows_s
+        self._longest = max(lengths)
+        self._step = min((length for length in lengths if length >= CALLS_S), default=self._longest)
         self.rows = self.anomalies = 0
         self._waiting: list[tuple[pd.DataFrame, np.ndarray]] = []  # anomalous rows and their drafts, not yet decided
         self._documents: dict[str, dict[str, Any]] = {}
@@ -203,6 +220,7 @@ class Detection:
             "merger": self.merger.state(),
             "notices": self.notices.state(),
             "memory": self._memory.state(),
+            "calls": self._calls.state(),
         }
 
     def resume(self, state: dict[str, Any], progress: dict[str, int]) -> None:
@@ -213,6 +231,7 @@ class Detection:
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
         self._memory.restore(state["memory"])
+        self._calls.restore(state["calls"])
 
     @property
     def row_scores(self) -> np.ndarray:
@@ -242,10 +261,11 @@ class Detection:
             flow_of_packet,
             self._settings.patterns,
             window.window_s,
-            self.model.known_before(window.start, window.start + window.window_s * SECOND),
+            self.model.known_before(*window.packets["time"].iloc[[0, -1]].tolist()),
             self._memory if window.window_s == self._longest else None,
+            self._calls if window.window_s == self._step else None,
         )
-        self.notices.push(finding for finding in findings if finding.severity == INFO)
+        self.notices.push(findings)
         findings = [finding for finding in findings if finding.severity != INFO]
         if self._threats is not None:
             findings += self._threats.find(window.packets, flow_table, flow_of_packet)
@@ -266,7 +286,16 @@ class Detection:
                 (rows["anomaly"].to_numpy()[row_of_packet] == 1) & ~beside,
                 draft,
             )
+            if window.window_s == self._step:
+                self._look_back(window, flow_of_packet, findings)
         return self._noted(rows, anomalous, draft_of_row)
+
+    def _look_back(self, window: features.Window, flow_of_packet: np.ndarray, findings: list[patterns.Finding]) -> None:
+        """What is known now of packets in windows before."""
+        self._labels.remember(window.packets["packet"].to_numpy(), self._calls.talk_of_flow[flow_of_packet])
+        for finding in findings:
+            if finding.earlier is not None and finding.earlier.packets:
+                self._labels.look_back(window.window_s, finding.earlier, self.merger.of_finding(finding))
 
     def _scored(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, Attribution | None]:
         """The rows with score, tail probability, anomaly and reasons; which of them are anomalous; and why these."""

@@ -399,7 +399,7 @@ def _of_names(packets: pd.DataFrame, of_packet: np.ndarray, n: int) -> dict[str,
 
     used, code = np.unique(name[asked], return_inverse=True)
     words = [""] * int((used < 0).any()) + packets["dns_query"].array.categories.take(used[used >= 0]).tolist()
-    letters = pa.array(words, pa.string())
+    letters = pa.array(map(tables.name_bytes, words), pa.binary())
     offsets = np.frombuffer(letters.buffers()[1], np.int32, len(words) + 1).astype(np.int64)
     data = np.frombuffer(letters.buffers()[2] or b"", np.uint8)
     size = np.diff(offsets)

@@ -96,6 +96,11 @@ class Known:
         row = self.talks.get((source, destination, service))
         return Most(*self._counts(window_s)[row].tolist()) if row is not None else Most()
 
+    def most_flows(self, span_s: float, source: str, destination: str, service: str) -> float:
+        """The most flows of a conversation in so long, by the longest windows."""
+        longest = max(self.counts, default=0)
+        return self.most(longest, source, destination, service).flows * max(1.0, span_s / longest) if longest else 0.0
+
     def most_asked(self, window_s: int, host: str, service: str) -> int:
         """Requests to a service of a host: the most of each client in a window, together."""
         counts = self._counts(window_s)

@@ -5,7 +5,7 @@ No alert budget pays for them, no packet is anomalous for them, and no figure co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,10 +17,14 @@ INFO = "info"
 MOST = 1_000  # notices kept; later ones are counted
 MOST_NAMED = 20  # of what is new about a host
 MOST_COUNTED = 1_000
+OUTGROWN = {"beacon": "short_beacon"}  # pattern → the notice that it makes void
 
 
 class Notices:
-    """`push` the findings of each window; `rows` are tables.NOTICES as plain values, in order of time."""
+    """`push` the findings of each window; `rows` are tables.NOTICES as plain values, in order of time.
+
+    Only what is of severity info is told; but calls that were too short to judge are not once they are a beacon.
+    """
 
     def __init__(self) -> None:
         self.evicted = self.changes = 0
@@ -28,6 +32,10 @@ class Notices:
 
     def push(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
+            if finding.pattern in OUTGROWN:
+                self._forget((OUTGROWN[finding.pattern], finding.source), finding.hosts)
+            if finding.severity != INFO:
+                continue
             key = (finding.pattern, finding.source)
             if key not in self._told and len(self._told) >= MOST:
                 self.evicted += 1
@@ -39,6 +47,13 @@ class Notices:
             for name in news(finding):
                 if name not in told["what"] and len(told["what"]) < MOST_COUNTED:
                     told["what"].append(name)
+
+    def _forget(self, key: tuple[str, str], names: Collection[str]) -> None:
+        if key in self._told:
+            self.changes += 1
+            self._told[key]["what"] = [name for name in self._told[key]["what"] if name not in names]
+            if not self._told[key]["what"]:
+                del self._told[key]
 
     def rows(self) -> list[dict[str, Any]]:
         found = []
@@ -86,6 +101,11 @@ class Notices:
         self._told = {(str(pattern), str(source)): dict(one) for pattern, source, one in told}
         if any(pattern not in KINDS for pattern, _ in self._told):
             raise ValueError("unknown notices")
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How many there are of each kind, in words: 14 first contacts, 1 new device."""
+    return ", ".join(f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in counts.items())
 
 
 def news(finding: Finding) -> tuple[str, ...]:

@@ -121,6 +121,7 @@ class Patterns:
     guess_connections: int
     guess_span_s: int
     guess_connections_new: int
+    guess_span_new_s: int
     guess_ports: tuple[int, ...]
     web_guesses: int
     web_guesses_per_s: int
@@ -130,9 +131,10 @@ class Patterns:
     web_flood_least_s: int
     web_ports: tuple[int, ...]
     beacon_window_s: int
+    beacon_memory_s: int
     beacon_calls: int
     beacon_score: float
-    beacon_score_of_few: float
+    beacon_chance: float
     beacon_usual_ports: tuple[int, ...]
     upload_bytes: int
     upload_factor: float
@@ -148,7 +150,7 @@ class Patterns:
         for name, value in vars(self).items():
             if isinstance(value, int) and name != "route_trace_ttl":
                 _check(value >= 1, name, value, "1 or more")
-        for name in ("beacon_score", "beacon_score_of_few", "upload_quantile"):
+        for name in ("beacon_score", "beacon_chance", "upload_quantile"):
             _check(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0, up to 1")
         for name in ("upload_factor", "web_factor"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")

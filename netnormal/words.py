@@ -137,7 +137,8 @@ def title(
     elif pattern == "rogue_dhcp":
         words = f"{by} answers as a DHCP server: {count('offers'):,} times in {span(span_s)}, to {to}"
     elif pattern == "beacon":
-        words = f"{by} called {_listed(services, 1)} of {to} {count('calls'):,} times in {span(span_s)}, about every "
+        where = _listed(services, 1) + (", a login," if "login" in evidence else "")
+        words = f"{by} called {where} of {to} {count('calls'):,} times in {span(span_s)}, about every "
         words += span(float(evidence["gap_s"]))
     elif pattern == "upload":
         words = (

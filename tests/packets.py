@@ -16,6 +16,7 @@ HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.9", "0.0.0.0", "224.0.0.25
 PORTS = (22, 53, 80, 443, 5353, 8443, 33000, 40000, 50000)
 FLAGS = ("S", "SA", "A", "PA", "FA", "R", "RA", "-", "F", "FPU", "SF")
 NAMES = ("example.org", "www.example.org", "a.b.example.org", "x1.t.test", "x2.t.test", "printer", "ü.test", None)
+NAMES += (r"\000\255a.t.test", r"\999.test")
 
 
 def table(rows: list[dict[str, object]]) -> pd.DataFrame:

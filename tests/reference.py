@@ -22,6 +22,16 @@ def pair_ids(a, b):
     return ids, [ids.index(i) for i in range(len(known))]
 
 
+def sent(name):
+    r"""The bytes of a name: those that the table spells as `\DDD` are one each."""
+    found, data = [], name.encode()
+    while data:
+        odd = data[:1] == b"\\" and len(data) >= 4 and data[1:4].isdigit() and int(data[1:4]) < 256
+        found.append(int(data[1:4]) if odd else data[0])
+        data = data[4 if odd else 1 :]
+    return bytes(found)
+
+
 def peaks(group, values, n):
     return [max((v for g, v in zip(group, values, strict=True) if g == i), default=0) for i in range(n)]
 
@@ -308,9 +318,9 @@ def own_features(mine, usual, begin, end):
         "dns_queries_count": len(queries) or None,
         "dns_names_count": len(set(names)) or None,
         "dns_names_per_domain_count": max(map(len, below.values()), default=None),
-        "dns_name_mean_bytes": mean([len(name.encode()) for name in names]),
-        "dns_name_max_bytes": max((len(name.encode()) for name in names), default=None),
-        "dns_name_entropy_bits": mean([entropy(name.encode()) if name else 0.0 for name in names]),
+        "dns_name_mean_bytes": mean([len(sent(name)) for name in names]),
+        "dns_name_max_bytes": max((len(sent(name)) for name in names), default=None),
+        "dns_name_entropy_bits": mean([entropy(sent(name)) if name else 0.0 for name in names]),
         "dns_failed_ratio": mean([p["dns_rcode"] > 0 for p in answers]),
         "dns_odd_types_ratio": mean([p["dns_type"] not in (1, 12, 28, 33, 65) for p in queries]),
         "dns_answer_mean_bytes": mean([p["payload"] or 0 for p in answers]),

@@ -49,6 +49,7 @@ class IncidentMerger:
         self._keep = (max(windows_s) + settings.gap_s + settings.absorb_s) * SECOND
         self._next = 0  # number of the next draft
         self._latest: list[Draft] = []  # of the last push
+        self._number_of: dict[Finding, int] = {}  # of the last push
         self._waiting: list[tuple[int, Draft]] = []  # (when it is settled, draft), in that order
         self._stories: dict[tuple[str, str], list[Story]] = {}  # by family and subject
         self._over: list[Story] = []  # since `changed` was asked last
@@ -76,7 +77,7 @@ class IncidentMerger:
         several findings belongs to the most severe. Every row and flow of a finding belongs to it, anomalous or not.
         """
         self.advance(end - 1)
-        self._latest = []
+        self._latest, self._number_of = [], {}
         draft_of_row = np.full(len(rows), -1, np.int64)
         draft_of_flow = np.full(0 if flows is None else len(flows), -1, np.int64)
         window = WindowView(window_s, rows, flows, row_of_flow, why)
@@ -93,6 +94,7 @@ class IncidentMerger:
             touched = touched[touched >= 0]
             draft_of_flow[finding.flows[draft_of_flow[finding.flows] < 0]] = number
             draft_of_row[touched[draft_of_row[touched] < 0]] = number
+            self._number_of[finding] = number
             self._latest.append(self._named(number, window, finding, new, touched))
         self._push_unusual(window, np.flatnonzero(anomaly & (draft_of_row < 0)), draft_of_row)
         if flows is not None:
@@ -115,6 +117,10 @@ class IncidentMerger:
         spans = [(one.start, one.end) if one else (1, 0) for one in known]
         start, end = np.array(spans, np.int64).reshape(-1, 2)[at].T
         return np.where((start <= time) & (time <= end), draft, -1)
+
+    def of_finding(self, finding: Finding) -> int:
+        """The draft of a finding of the window pushed last."""
+        return self._number_of[finding]
 
     def named(self, drafts: np.ndarray) -> np.ndarray:
         """Which drafts of the latest window (int64[n], -1: none) come from a named pattern (bool[n])."""
@@ -193,6 +199,8 @@ class IncidentMerger:
         assert window.flows is not None
         rows, window_s = window.rows.iloc[touched], window.window_s
         packets, size = _sums(window.flows, new)
+        if finding.earlier is not None:
+            packets, size = packets + finding.earlier.packets, size + finding.earlier.bytes
         return Draft(
             number=number,
             pattern=finding.pattern,

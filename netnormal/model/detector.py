@@ -172,10 +172,10 @@ class Model:
         part = self.windows.get(int(table["window_s"].iloc[0])) if len(table) else None
         return None if part is None else _attribution(part, table)
 
-    def known_before(self, start: int, end: int) -> Known | None:
-        """What the baseline had seen, for judging the time from `start` to `end` [ns]; None if the baseline holds part
-        of that time: nothing in it would be new."""
-        return self.known if end <= self.start or self.end < start else None
+    def known_before(self, first: int, last: int) -> Known | None:
+        """What the baseline had seen, for judging packets from `first` to `last` [ns]; None if the baseline holds all
+        of them: nothing would be new."""
+        return None if self.start <= first and last <= self.end else self.known
 
     @property
     def least_anomalous_score(self) -> float:

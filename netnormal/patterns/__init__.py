@@ -12,7 +12,6 @@ import pandas as pd
 
 from netnormal.known import Known
 from netnormal.patterns import (
-    beacons,
     floods,
     guessing,
     names,
@@ -24,11 +23,12 @@ from netnormal.patterns import (
     uploads,
     web,
 )
+from netnormal.patterns.calls import CallMemory
 from netnormal.patterns.memory import ScanMemory
-from netnormal.patterns.view import KINDS, MANY, Evidence, Finding, View
+from netnormal.patterns.view import KINDS, MANY, Earlier, Evidence, Finding, View
 from netnormal.settings import Patterns
 
-__all__ = ["KINDS", "MANY", "Evidence", "Finding", "ScanMemory", "find"]
+__all__ = ["KINDS", "MANY", "CallMemory", "Earlier", "Evidence", "Finding", "ScanMemory", "find"]
 
 
 def find(
@@ -39,6 +39,7 @@ def find(
     window_s: int = 0,
     known: Known | None = None,
     memory: ScanMemory | None = None,
+    calls: CallMemory | None = None,
 ) -> list[Finding]:
     """All named behaviours in one closed window, in order of start.
 
@@ -47,6 +48,7 @@ def find(
     window_s, known : the window's length and what a baseline that does not hold the window had seen; without one,
         patterns that need novelty are not looked for.
     memory : of earlier windows of this length, for scans that are slower than a window; it learns from this one.
+    calls : the same for beacons, and for guessing that is slower than a window.
     Each function's docstring says what it calls by its name, and where that comes from.
     """
     if not len(packets):
@@ -68,7 +70,7 @@ def find(
     found += web.request_floods(view, settings, view.flows_of(guessed))
     found += tunnels.icmp_tunnels(view, settings)
     found += names.dns_tunnels(view, settings) + names.generated_names(view, settings)
-    found += beacons.beacons(view, settings)
+    found += calls.push(view) if calls is not None else []
     found += uploads.uploads(view, settings)
     found += novelty.new_devices(view) + novelty.new_services(view) + novelty.first_contacts(view)
     return sorted(found, key=lambda finding: (finding.start, finding.pattern, finding.source))

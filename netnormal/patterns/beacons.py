@@ -1,21 +1,37 @@
-"""Beacons: a host that calls a new place again and again, as regularly as only a program does."""
+"""Beacons: a host that calls a new place again and again, as regularly as only a program does. How regular calls are;
+`calls` remembers them and says of whom.
+
+Calls by one host of the network to one service of a host it never talked to in the baseline, with a high score of
+RITA's, and more regular than calls at random times ever are. T1071. Needs a baseline, since much of what is honest
+calls regularly too.
+
+A call is a connection or exchange; what goes on within one is no call. Services that are called by the clock by
+design (`beacon_usual_ports`, over UDP) and what nobody answers do not count. What looks like one and is too short to
+judge is a `short_beacon`, which is told and is no incident.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.special
 
-from netnormal.patterns.view import SECOND, Evidence, Finding, View, by_group, groups
+from netnormal.patterns.view import Evidence
 from netnormal.settings import Patterns
 
-BARS = 24  # a window is judged as RITA judges a day: by its 24 hours
+BARS = 24  # a span is judged as RITA judges a day: by its 24 hours
 NARROW = 0.2  # a middle half narrower than this share of the median has no skew worth measuring (RITA: 10 s)
+APART_S = 1.0  # calls nearer than this are one (RITA counts by the second)
+LEAST_S = 0.001  # gaps differ by less than this for no reason that is the caller's
 
 
 @dataclass(frozen=True)
 class Beacon:
-    """RITA's score of calls, each part from 0 to 1; `too_short` says why they cannot be judged, else empty."""
+    """RITA's score of calls, each part from 0 to 1; `too_short` says why they cannot be judged, else empty.
+
+    chance : of calls at random times, the share that is at least so regular.
+    """
 
     calls: int
     span_s: float
@@ -24,6 +40,7 @@ class Beacon:
     sizes: float = 0.0
     evenness: float = 0.0
     persistence: float = 0.0
+    chance: float = 1.0
     too_short: str = ""
 
     @property
@@ -38,67 +55,29 @@ class Beacon:
             return 0.0
         return (self.regularity + self.sizes + self.evenness + self.persistence) / 4
 
-
-def beacons(view: View, settings: Patterns) -> list[Finding]:
-    """Calls by one host of the network to one service of a host it never talked to in the baseline, with a high score
-    of RITA's. T1071. Needs a baseline, since much of what is honest calls regularly too.
-
-    A call is a connection or exchange that begins in the window; what goes on within one is no call. Services that are
-    called by the clock by design (`beacon_usual_ports`, over UDP) and what nobody answers do not count.
-    What looks like one and is too short to judge is a `short_beacon`, which is told and is no incident.
-    """
-    if view.known is None or view.window_s < settings.beacon_window_s:
-        return []
-    begins = view.answered & (
-        (view.protocol("TCP") & (view.ints("syn_out") > 0))
-        | (view.protocol("UDP") & ~np.isin(view.ints("dst_port"), settings.beacon_usual_ports))
-    )
-    rows = np.flatnonzero(begins)
-    if len(rows) < settings.beacon_calls:
-        return []
-    group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
-    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.beacon_calls)
-    findings = []
-    for members in by_group(group, wanted, len(first)):
-        flows = rows[members]
-        source, destination, _ = view.talk(int(flows[0]))
-        if view.known.met(source, destination) or not view.known.inside(source):
-            continue
-        sizes = view.ints("payload_out")[flows]
-        found = judged(view.ints("first_packet")[flows] / SECOND, sizes, view.window_s, settings)
-        enough = settings.beacon_score if found.calls >= BARS else settings.beacon_score_of_few
-        if found.too_short and found.likeness >= enough:
-            short: Evidence = {
-                "calls": found.calls,
-                "gap_s": round(found.gap_s, 1),
-                "calling_s": round(found.span_s, 1),
-            }
-            findings.append(view.finding("short_beacon", flows, source, short))
-        if found.score < enough:
-            continue
-        evidence: Evidence = {
-            "calls": found.calls,
-            "gap_s": round(found.gap_s, 1),
+    def evidence(self, sizes: np.ndarray) -> Evidence:
+        """In numbers; `sizes` are the bytes sent in each call."""
+        return {
+            "calls": self.calls,
+            "gap_s": round(self.gap_s, 1),
             "bytes_each": round(float(np.median(sizes))),
-            "beacon_score": round(found.score, 3),
-            "regularity": round(found.regularity, 3),
-            "alike_sizes": round(found.sizes, 3),
-            "evenness": round(found.evenness, 3),
-            "persistence": round(found.persistence, 3),
+            "beacon_score": round(self.score, 3),
+            "regularity": round(self.regularity, 3),
+            "alike_sizes": round(self.sizes, 3),
+            "evenness": round(self.evenness, 3),
+            "persistence": round(self.persistence, 3),
         }
-        findings.append(view.finding("beacon", flows, source, evidence))
-    return findings
 
 
-def judged(times_s: np.ndarray, sizes: np.ndarray, window_s: float, settings: Patterns) -> Beacon:
-    """RITA's score of calls (start times [s], bytes sent in each) seen in a window of `window_s`.
+def judged(times_s: np.ndarray, sizes: np.ndarray, span_s: float, settings: Patterns) -> Beacon:
+    """RITA's score of calls (start times [s], bytes sent in each) of the last `span_s`.
 
     The mean of four: how alike the gaps between calls are, how alike their sizes, how evenly they lie over time, how
-    long they go on. Calls less than a second apart are one. Source: RITA 5 (analysis/beacons.go), with the window in
+    long they go on. Calls less than a second apart are one. Source: RITA 5 (analysis/beacons.go), with the span in
     place of its day: as there, less than a quarter of it is too short, and half of it is full persistence.
     """
     times = np.sort(times_s)
-    times = times[np.concatenate([[True], np.diff(times) >= 1])] if len(times) else times
+    times = times[np.concatenate([[True], np.diff(times) >= APART_S])] if len(times) else times
     span = float(times[-1] - times[0]) if len(times) else 0.0
     if len(times) < settings.beacon_calls:
         return Beacon(len(times), span, too_short=f"{len(times)} calls in {span:.0f} s")
@@ -110,9 +89,23 @@ def judged(times_s: np.ndarray, sizes: np.ndarray, window_s: float, settings: Pa
         regularity=alike(gaps),
         sizes=alike(sizes),
         evenness=evenness(times),
-        persistence=min(span / (window_s / 2), 1.0),
-        too_short=f"{len(times)} calls in {span:.0f} s only" if span < window_s / 4 else "",
+        persistence=min(span / (span_s / 2), 1.0),
+        chance=chance(gaps),
+        too_short=f"{len(times)} calls in {span:.0f} s only" if span < span_s / 4 else "",
     )
+
+
+def chance(gaps: np.ndarray) -> float:
+    """The share of calls at random times (a Poisson process) whose gaps differ as little as these [s], from 0 to 1.
+
+    Moran's test, with Bartlett's correction (Moran 1951; Cox and Lewis 1966, 6.3), of what the gaps have beyond the
+    second that calls are apart at least. More than BARS gaps count as so many: many calls prove that they come not
+    quite at random, which is not yet by the clock.
+    """
+    beyond = np.maximum(gaps - APART_S, LEAST_S)
+    count = min(len(gaps), BARS)
+    unlike = 2 * count * max(float(np.log(beyond.mean()) - np.log(beyond).mean()), 0.0)  # not below by rounding
+    return float(scipy.special.chdtr(count - 1, unlike / (1 + (count + 1) / (6 * count))))
 
 
 def alike(values: np.ndarray) -> float:

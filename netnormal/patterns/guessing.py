@@ -33,12 +33,18 @@ def brute_force(view: View, settings: Patterns) -> list[Finding]:
         new = view.known is not None and len(flows) >= settings.web_factor * view.most(int(flows[0])).flows
         if not (new or _hurried(view.ints("first_packet")[flows], settings)):
             continue
-        low, middle, high = np.percentile(view.ints("payload_in")[flows], [25, 50, 75])
-        if middle > REFUSAL_BYTES or high - low > ALIKE * middle:
+        answer = refusal(view.ints("payload_in")[flows])
+        if answer is None:
             continue
-        evidence: Evidence = {"connections": len(flows), "answer_bytes": round(float(middle))}
+        evidence: Evidence = {"connections": len(flows), "answer_bytes": answer}
         findings.append(view.finding("brute_force", flows, view.name(int(view.source[flows[0]])), evidence))
     return findings
+
+
+def refusal(answers: np.ndarray) -> int | None:
+    """The usual size of answers [bytes] that are all alike and small, as refusals are; None if these are not."""
+    low, middle, high = np.percentile(answers, [25, 50, 75])
+    return None if middle > REFUSAL_BYTES or high - low > ALIKE * middle else round(float(middle))
 
 
 def _hurried(begun: np.ndarray, settings: Patterns) -> bool:

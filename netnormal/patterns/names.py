@@ -11,6 +11,7 @@ from netnormal.kernels.patterns import sequential_test
 from netnormal.patterns.scans import walk
 from netnormal.patterns.view import Evidence, Finding, View, by_group, groups
 from netnormal.settings import Patterns
+from netnormal.tables import name_bytes
 
 # What a resolver or a host looks up by the number of an address is long and distinct by design (RFC 1035, RFC 3596).
 NUMBERS = (".in-addr.arpa", ".ip6.arpa")
@@ -100,7 +101,7 @@ def _split(view: View, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
         registered, below = split_name(word)
         if registered:
             domain[code] = domains.setdefault(registered, len(domains))
-            letters[code] = len(below)
+            letters[code] = len(name_bytes(below))
     return name, domain, letters, list(domains)
 
 

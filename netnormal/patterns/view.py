@@ -57,6 +57,17 @@ GUESSING = ("brute_force", "dir_enumeration")
 Evidence = dict[str, int | float | str]
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What a finding has in windows before: how many packets and bytes; and which they are, those of the talk with this
+    number (`calls.CallMemory.talk_of_flow`) from this packet on, as far as they belong to nothing yet."""
+
+    talk: int
+    packet: int
+    packets: int
+    bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """One named behaviour in one window.
@@ -76,6 +87,7 @@ class Finding:
     flows: np.ndarray
     hosts: frozenset[str]
     ports: frozenset[int] = frozenset()
+    earlier: Earlier | None = None
 
     @property
     def technique(self) -> str:

@@ -43,6 +43,7 @@ from netnormal.tables.files import (
     write_json,
     writer,
 )
+from netnormal.tables.names import name_bytes
 
 __all__ = [
     "ANOMALIES",
@@ -75,6 +76,7 @@ __all__ = [
     "empty",
     "identify",
     "iso",
+    "name_bytes",
     "nanoseconds",
     "parse",
     "read",
