@@ -1,7 +1,7 @@
 """Stage 4: what was captured and what was found → pictures and one page to read.
 
 Reads   dataset/captured_data.csv            the packets that detect.py looked at (--capture)
-        results/labelled_packets.csv, anomalies.csv, incidents.csv, incidents.json, summary.json
+        results/labelled_packets.csv, anomalies.csv, incidents.csv, incidents.json, notices.csv, summary.json
 Writes  results/figures/*.png, results/plots/*.csv (for `dvc plots`), results/report.html
 
 Open results/report.html in any browser; it is complete in itself and needs no network.
@@ -32,6 +32,7 @@ def main(args: argparse.Namespace) -> str:
         raise tables.InputError(
             results / "incidents.json", "has other incidents than incidents.csv", "run  python detect.py"
         )
+    new = tables.read(results / "notices.csv", tables.NOTICES)
     summary, about = summed_up(results / "summary.json")
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     incidents, hidden = rules.split(incidents)
@@ -59,6 +60,7 @@ def main(args: argparse.Namespace) -> str:
             details,
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
+            new=new,
             hidden=rules.told(hidden, summary.get("end")),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
