@@ -117,6 +117,7 @@ class Patterns:
     slow_http_least_s: int
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
+    dns_memory_s: int
     dga_domains: int
     guess_connections: int
     guess_span_s: int
