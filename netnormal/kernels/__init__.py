@@ -20,7 +20,11 @@ def _writable(folder: Path) -> bool:
 
 def _users() -> Path:
     """Where numba keeps what it may not keep beside us."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "numba").expanduser()
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "numba")
+    try:
+        return kept.expanduser()
+    except RuntimeError:  # a user without a home
+        return kept
 
 
 # Numba refuses to compile what it cannot keep, as for a service that may write nothing here and has no home.
