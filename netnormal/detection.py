@@ -159,6 +159,7 @@ class Detection:
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
         self._memory = patterns.ScanMemory(settings.detect.patterns)
+        self._asked = patterns.NameMemory(settings.detect.patterns)
         self._calls = patterns.CallMemory(settings.detect.patterns)
         lengths = settings.extract_features.windows_s
         self._longest = max(lengths)
@@ -229,6 +230,7 @@ class Detection:
             "merger": self.merger.state(),
             "notices": self.notices.state(),
             "memory": self._memory.state(),
+            "asked": self._asked.state(),
             "calls": self._calls.state(),
         }
 
@@ -240,6 +242,7 @@ class Detection:
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
         self._memory.restore(state["memory"])
+        self._asked.restore(state["asked"])
         self._calls.restore(state["calls"])
 
     @property
@@ -272,6 +275,7 @@ class Detection:
             window.window_s,
             self.model.known_before(*window.packets["time"].iloc[[0, -1]].tolist()),
             self._memory if window.window_s == self._longest else None,
+            self._asked if window.window_s == self._longest else None,
             self._calls if window.window_s == self._step else None,
         )
         self.notices.push(findings)
