@@ -108,8 +108,8 @@ LABELLED_PACKETS = Schema(
         Column(
             "score",
             "float",
-            "highest score of its rows; in an incident at least an anomaly's, in one with a name and of medium severity "
-            "or more at least 0.99, and the nearer to 1 the more unusual the row is",
+            "highest score of its rows; in an incident at least an anomaly's, in one with a name and of medium "
+            "severity or more at least 0.99, and the nearer to 1 the more unusual the row is",
             low=0,
             high=1,
         ),
