@@ -5,8 +5,8 @@
 
 A forest learns from BASELINE and judges CAPTURE and other forms of it (benchmarks.forms): what helps on one capture
 alone is chance. Captures in --wild are learnt from and judged as benchmarks.wild does. Of captures in --benign, and of
-BASELINE, the first two thirds are learnt from and the last is judged. With --dirty so much of BASELINE is attack traffic of all kinds
-(benchmarks.dirty), and CAPTURE is judged once more. No named patterns; means over the seeds.
+BASELINE, the first two thirds are learnt from and the last is judged. With --dirty so much of BASELINE becomes attack
+traffic of all kinds (benchmarks.dirty), and CAPTURE is judged once more. No named patterns; means over the seeds.
 
 `false` are hosts and windows with a false row: in CAPTURE and its forms, in the mean, and in the benign thirds.
 """
@@ -79,7 +79,7 @@ EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is learnt from, what is judged, and where its figures belong: `capture`, `forms`, `dirty`, `benign`, or a name."""
+    """What is learnt from, what is judged, and where its figures belong: `capture`, `forms`, `dirty`, `benign`, name."""
 
     baseline: pd.DataFrame
     captures: list[compare.Judged]
