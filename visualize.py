@@ -32,9 +32,10 @@ def main(args: argparse.Namespace) -> str:
         raise tables.InputError(
             results / "incidents.json", "has other incidents than incidents.csv", "run  python detect.py"
         )
-    summary, about = summed_up(results / "summary.json")
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     incidents, hidden = rules.split(incidents)
+    news = tables.read(results / "notices.csv", tables.NOTICES)
+    summary, about = summed_up(results / "summary.json", *rules.notices(news))
     found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
     labels = results / "labelled_packets.csv"
     seen = tallies.Tallies()
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> str:
             details,
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
-            hidden=rules.told(hidden, summary.get("end")),
+            hidden=rules.told(hidden, summary.get("end"), summary["detection"]["notices_suppressed"]),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
@@ -70,11 +71,12 @@ def looks(draw: partial[figures.Picture], dpi: int) -> dict[str, bytes]:
     return {name: draw(look).png(dpi) for name, look in figures.LOOKS.items()}
 
 
-def summed_up(path: Path) -> tuple[dict[str, Any], report.Facts]:
-    """What detect.py summed up, and the same in words."""
+def summed_up(path: Path, notices: dict[str, int], suppressed: int) -> tuple[dict[str, Any], report.Facts]:
+    """What detect.py summed up, and the same in words; with the notices that are shown now, by kind, and those not."""
     remedy = "make it with  python detect.py"
     summary = tables.read_json(path, remedy)
     try:
+        summary["detection"] |= {"notices": notices, "notices_suppressed": suppressed}
         return summary, report.facts(summary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise tables.InputError(path, f"is no summary of packets ({error!r})", remedy) from error

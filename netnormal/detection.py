@@ -201,6 +201,17 @@ class Detection:
         """Would `quiet` tell anything new?"""
         return self.windower.due(now) or self.merger.due(now - self.windower.lateness_ns)
 
+    @property
+    def evicted(self) -> dict[str, int]:
+        """What the bounds on memory cut short: packets of windows, incidents' parts, slow scans, calls, notices."""
+        return {
+            "packets": self.windower.evicted,
+            **self.merger.evicted,
+            "scans": self._memory.evicted,
+            "calls": self._calls.evicted,
+            "notices": self.notices.evicted,
+        }
+
     def state(self) -> dict[str, Any]:
         """All that later windows depend on but the packets of the open ones, as values that JSON knows (and NaN).
 

@@ -7,6 +7,7 @@ import json
 
 import pandas as pd
 import pytest
+from packets import START
 
 from netnormal import suppressions
 from netnormal.tables import InputError
@@ -124,6 +125,24 @@ def test_terminal_and_report_leave_out_what_the_files_keep(chain, run_in):
     (chain / "suppressions.csv").unlink()
     run_in(chain, "visualize.py", *drawn, "-q")  # taken back, the old incident is shown again
     assert "pings" in (chain / "hiding" / "report.html").read_text("utf-8")
+
+
+def test_rules_hide_notices_too(tmp_path):
+    rows = [
+        ("first_contact", "10.0.0.5", "10.0.0.9 10.0.0.10"),
+        ("first_contact", "10.0.0.6", "10.0.0.9 198.51.100.1"),
+        ("new_service", "10.0.0.5", "TCP/8080"),
+        ("new_device", "10.0.0.7", "10.0.0.7"),
+    ]
+    table = pd.DataFrame(rows, columns=["pattern", "source", "what"]).assign(start=START)
+    assert rules(tmp_path, "10.0.0.5,,,,ours").notices(table) == ({"first_contact": 1, "new_device": 1}, 2)
+    assert rules(tmp_path, ",10.0.0.0/24,,,inside").notices(table)[0] == {
+        "first_contact": 1, "new_device": 1, "new_service": 1
+    }  # fmt: skip
+    late = rules(tmp_path, ",,new_*,1990-01-01,long ago")
+    assert late.notices(table) == ({"first_contact": 2, "new_device": 1, "new_service": 1}, 0)
+    assert late.told([], None, 2)[0] == "2 notices suppressed"
+    assert suppressions.Suppressions().notices(table.iloc[:0]) == ({}, 0)
 
 
 # ---------------------------------------------------------------- rules that are added

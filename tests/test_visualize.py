@@ -79,6 +79,7 @@ def write_results(
     anomaly = {column.name: [plain[column.kind]] for column in tables.ANOMALIES}
     anomaly |= {"source": ["10.0.0.1"], "destination": ["192.0.2.1"], "service": ["TCP/443"], "score": [0.97]}
     tables.write(folder / "anomalies.csv", tables.ANOMALIES, pd.DataFrame(anomaly).iloc[some])
+    tables.write(folder / "notices.csv", tables.NOTICES, tables.empty(tables.NOTICES))
     statistics = traffic.TrafficStatistics()
     statistics.add(in_memory(packets))
     tables.write_json(
