@@ -1,7 +1,7 @@
 """Stage 4: what was captured and what was found → pictures and one page to read.
 
 Reads   dataset/captured_data.csv            the packets that detect.py looked at (--capture)
-        results/labelled_packets.csv, anomalies.csv, incidents.csv, incidents.json, summary.json
+        results/labelled_packets.csv, anomalies.csv, incidents.csv, incidents.json, notices.csv, summary.json
 Writes  results/figures/*.png, results/plots/*.csv (for `dvc plots`), results/report.html
 
 Open results/report.html in any browser; it is complete in itself and needs no network.
@@ -18,7 +18,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from netnormal import documents, figures, inputs, report, stage, suppressions, tables, tallies
+from netnormal import documents, figures, inputs, notices, report, stage, suppressions, tables, tallies
 
 PAGE_DPI = 150  # of the pictures in the report, at most: it is to stay small enough to send
 
@@ -34,8 +34,8 @@ def main(args: argparse.Namespace) -> str:
         )
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     incidents, hidden = rules.split(incidents)
-    news = tables.read(results / "notices.csv", tables.NOTICES)
-    summary, about = summed_up(results / "summary.json", *rules.notices(news))
+    new, old = rules.notices(tables.read(results / "notices.csv", tables.NOTICES))
+    summary, about = summed_up(results / "summary.json", new)
     found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
     labels = results / "labelled_packets.csv"
     seen = tallies.Tallies()
@@ -60,7 +60,8 @@ def main(args: argparse.Namespace) -> str:
             details,
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
-            hidden=rules.told(hidden, summary.get("end"), summary["detection"]["notices_suppressed"]),
+            new=new,
+            hidden=rules.told(hidden, summary.get("end"), old),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
@@ -71,12 +72,12 @@ def looks(draw: partial[figures.Picture], dpi: int) -> dict[str, bytes]:
     return {name: draw(look).png(dpi) for name, look in figures.LOOKS.items()}
 
 
-def summed_up(path: Path, notices: dict[str, int], suppressed: int) -> tuple[dict[str, Any], report.Facts]:
-    """What detect.py summed up, and the same in words; with the notices that are shown now, by kind, and those not."""
+def summed_up(path: Path, new: pd.DataFrame) -> tuple[dict[str, Any], report.Facts]:
+    """What detect.py summed up, and the same in words, with the notices (tables.NOTICES) that are shown now."""
     remedy = "make it with  python detect.py"
     summary = tables.read_json(path, remedy)
     try:
-        summary["detection"] |= {"notices": notices, "notices_suppressed": suppressed}
+        summary["detection"]["notices"] = notices.counts(new)
         return summary, report.facts(summary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise tables.InputError(path, f"is no summary of packets ({error!r})", remedy) from error

@@ -14,7 +14,7 @@ from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
 from netnormal.incidents import IncidentMerger
 from netnormal.model import Model
-from netnormal.notices import INFO, Notices
+from netnormal.notices import INFO, Notices, counts
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
@@ -150,6 +150,7 @@ class Detection:
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
         self._memory = patterns.ScanMemory(settings.detect.patterns)
+        self._asked = patterns.NameMemory(settings.detect.patterns)
         self._calls = patterns.CallMemory(settings.detect.patterns)
         lengths = settings.extract_features.windows_s
         self._longest = max(lengths)
@@ -209,6 +210,7 @@ class Detection:
             **self.merger.evicted,
             "scans": self._memory.evicted,
             "calls": self._calls.evicted,
+            "names": self._asked.evicted,
             "notices": self.notices.evicted,
         }
 
@@ -231,6 +233,7 @@ class Detection:
             "merger": self.merger.state(),
             "notices": self.notices.state(),
             "memory": self._memory.state(),
+            "asked": self._asked.state(),
             "calls": self._calls.state(),
         }
 
@@ -242,6 +245,7 @@ class Detection:
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
         self._memory.restore(state["memory"])
+        self._asked.restore(state["asked"])
         self._calls.restore(state["calls"])
 
     @property
@@ -274,6 +278,7 @@ class Detection:
             window.window_s,
             self.model.known_before(*window.packets["time"].iloc[[0, -1]].tolist()),
             self._memory if window.window_s == self._longest else None,
+            self._asked if window.window_s == self._longest else None,
             self._calls if window.window_s == self._step else None,
         )
         self.notices.push(findings)
@@ -377,7 +382,7 @@ class Detection:
                 "anomalies": self.anomalies,
                 "incidents": len(incidents),
                 "incidents_by_severity": {name: severities.count(name) for name in tables.SEVERITIES},
-                "notices": self.notices.counts(),
+                "notices": counts(self.notices.table()),
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
                 "packets_beyond_packets_per_window": self.windower.evicted,

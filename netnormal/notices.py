@@ -5,7 +5,7 @@ No alert budget pays for them, no packet is anomalous for them, and no figure co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -74,11 +74,6 @@ class Notices:
             )
         return sorted(found, key=lambda row: (row["start"], row["pattern"], row["source"]))
 
-    def counts(self) -> dict[str, int]:
-        """How many there are of each kind."""
-        kinds = [pattern for pattern, _ in self._told]
-        return {pattern: kinds.count(pattern) for pattern in sorted(set(kinds))}
-
     def table(self) -> pd.DataFrame:
         """A table of tables.NOTICES."""
         rows = self.rows()
@@ -101,6 +96,17 @@ class Notices:
         self._told = {(str(pattern), str(source)): dict(one) for pattern, source, one in told}
         if any(pattern not in KINDS for pattern, _ in self._told):
             raise ValueError("unknown notices")
+
+
+def counts(notices: pd.DataFrame) -> dict[str, int]:
+    """How many of these (tables.NOTICES) there are of each kind."""
+    kinds = notices["pattern"].astype(str).tolist()
+    return {pattern: kinds.count(pattern) for pattern in sorted(set(kinds))}
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How many there are of each kind, in words: 14 first contacts, 1 new device."""
+    return ", ".join(f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in counts.items())
 
 
 def news(finding: Finding) -> tuple[str, ...]:

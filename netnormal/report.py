@@ -15,14 +15,16 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from netnormal import __version__, explanation, quantities, words
+from netnormal import __version__, advice, answers, explanation, notices, quantities, words
 from netnormal.patterns import KINDS
 from netnormal.tables import SEVERITIES, nanoseconds
 
-IN_SUMMARY = 7  # incidents named on the first page
+IN_SUMMARY = 5  # incidents named on the first page
+IN_CULPRITS = 4  # sources named on the first page
 IN_DETAIL = 40  # incidents with their reasons
 IN_IDS = 3  # Community IDs of an incident
 IN_BRIEF = 200  # incidents with a line each; the rest is in incidents.csv
+IN_NOTICES = 100  # of what is new; the rest is in notices.csv
 
 #: Of each picture its name (also its file's), what it shows, and how to read it: first those of what was found.
 FOUND = {
@@ -60,6 +62,7 @@ def page(
     *,
     subject: str,
     about: Facts,
+    new: pd.DataFrame,
     hidden: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
@@ -69,10 +72,13 @@ def page(
     details    : by the id of each incident its document, see `documents`.
     subject    : one line that says which traffic this is about.
     about      : see `facts`.
+    new        : tables.NOTICES.
     hidden     : sentences about incidents that are suppressed, see `suppressions`.
     """
     shown = incidents.head(IN_DETAIL + IN_BRIEF).itertuples(index=False)
     rows = [_incident(row, details[str(row.incident_id)]) for row in shown]
+    deeds = [_Deed.of(row) for row in incidents.itertuples(index=False)]
+    culprits = answers.culprits(deeds)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -83,6 +89,9 @@ def page(
     return environment.get_template("report.html.j2").render(
         headline=headline(incidents),
         subject=subject,
+        who=answers.who(deeds) if deeds else "",
+        culprits=[_culprit(one) for one in culprits[:IN_CULPRITS]],
+        more_culprits=max(len(culprits) - IN_CULPRITS, 0),
         total=len(incidents),
         worst=rows[:IN_SUMMARY],
         detailed=rows[:IN_DETAIL],
@@ -90,6 +99,11 @@ def page(
         left_out=max(len(incidents) - IN_DETAIL - IN_BRIEF, 0),
         about=about,
         hidden=[_sentence(line) for line in hidden],
+        new=[
+            (f"{_clock(start)} UTC", title)
+            for start, title in zip(new["start"].head(IN_NOTICES).tolist(), new["title"].head(IN_NOTICES), strict=True)
+        ],
+        new_total=len(new),
         found=[_embedded(FOUND[name], pictures[name]) for name in FOUND if name in pictures],
         seen=[_embedded(SEEN[name], pictures[name]) for name in SEEN if name in pictures],
         version=__version__,
@@ -97,12 +111,42 @@ def page(
 
 
 def headline(incidents: pd.DataFrame) -> str:
-    """How many incidents of which severity, in a few words."""
-    if not len(incidents):
-        return "No incidents"
-    counts = incidents["severity"].astype(str).value_counts()
-    parts = [f"{counts[name]:,} {name}" for name in SEVERITIES if name in counts]
-    return f"{len(incidents):,} incident{'s' if len(incidents) > 1 else ''}: {', '.join(parts)}"
+    """How many incidents of which severity, in a few words. incidents: tables.INCIDENTS."""
+    return answers.headline(incidents["severity"].astype(str))
+
+
+@dataclass(frozen=True)
+class _Deed:
+    """What `answers` asks of a row of tables.INCIDENTS."""
+
+    source: str
+    pattern: str
+    severity: str
+    destinations: tuple[str, ...]
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, row: Any) -> _Deed:
+        to_whom = tuple(row.destinations.split()) if _has(row.destinations) else ()
+        return cls(str(row.source), str(row.pattern), _severity(row), to_whom, row.start, row.end)
+
+
+def _severity(row: Any) -> str:
+    return row.severity if row.severity in SEVERITIES else "low"
+
+
+def _culprit(one: answers.Culprit) -> dict[str, Any]:
+    """What the template shows of all that one source did."""
+    return {
+        "name": answers.name_of(one.source),
+        "severity": one.worst,
+        "facts": [
+            ("What", f"{one.incidents:,} incident{'s' if one.incidents > 1 else ''}: {answers.listed(one.kinds, 8)}"),
+            ("To whom", answers.listed(one.targets, 4) or "nobody in particular"),
+            ("When", f"{_clock(one.start)} to {_clock(one.end)} UTC"),
+        ],
+    }
 
 
 def _incident(row: Any, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,20 +155,23 @@ def _incident(row: Any, document: Mapping[str, Any]) -> dict[str, Any]:
     lasting = quantities.span((row.end - row.start) / 1e9)
     known = [
         ("When", f"{str(np.datetime64(row.start, 'ns'))[:10]} {moment} to {_clock(row.end)} UTC ({lasting})"),
-        ("Who", row.source),
+        ("Who", answers.name_of(str(row.source))),
         ("To whom", _listed(row.destinations)),
         ("Services", _listed(row.services)),
         ("Amount", f"{row.packets:,} packets, {quantities.size(row.bytes)}"),
-        ("Score", f"{row.score:.3f}"),
+        ("How sure", answers.sure(str(row.pattern), float(row.score))),
         (
             "Kind",
-            f"{str(row.pattern).replace('_', ' ')}" + (f", ATT&CK {row.technique}" if _has(row.technique) else ""),
+            answers.kind(str(row.pattern)) + (f", ATT&CK {row.technique}" if _has(row.technique) else ""),
         ),
         ("Community ID", _listed(" ".join(document["community_ids"]), IN_IDS)),
     ]
     return {
         "anchor": row.incident_id,
-        "severity": row.severity if row.severity in SEVERITIES else "low",
+        "severity": _severity(row),
+        "basis": answers.basis(str(row.pattern)),
+        "next": advice.of(str(row.pattern)).then,
+        "means": advice.of(str(row.pattern)).means,
         "title": row.title,
         "when": f"{moment} UTC",
         "facts": [(name, value) for name, value in known if _has(value)],
@@ -199,8 +246,8 @@ def facts(summary: Mapping[str, Any]) -> Facts:
         ),
         ("In windows of", lengths or "no length: named patterns only"),
     ]
-    new = [f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()]
-    looked_at += [("New, but no incident", f"{', '.join(new)} (notices.csv)")] if new else []
+    new = notices.counted(found["notices"])
+    looked_at += [("New, but no incident", new)] if new else []
     doubts = [str(reason) for reason in health["reasons"]]
     if found["window_lengths_without_model_s"]:
         left_out = ", ".join(f"{length} s" for length in found["window_lengths_without_model_s"])

@@ -107,19 +107,19 @@ class Suppressions:
         shown = np.array([reason is None for reason in reasons], bool)
         return incidents[shown].reset_index(drop=True), [reason for reason in reasons if reason is not None]
 
-    def notices(self, notices: pd.DataFrame) -> tuple[dict[str, int], int]:
-        """Of notices (tables.NOTICES) how many of each kind are shown, and how many are hidden.
+    def notices(self, notices: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """The notices (tables.NOTICES) that are shown, and how many are hidden.
 
         The hosts that a notice names are its destinations; services are none, and rules with a destination leave them.
         """
-        shown: Counter[str] = Counter()
-        names = ("source", "pattern", "what", "start")
-        for source, pattern, what, start in zip(*(notices[name] for name in names), strict=True):
+        shown = []
+        columns = [notices[name].tolist() for name in ("source", "pattern", "what", "start")]
+        for source, pattern, what, start in zip(*columns, strict=True):
             hosts = [name for name in str(what).split() if "/" not in name and name != source]
-            found = {"source": source, "pattern": pattern, "destinations": hosts, "start": int(start)}
-            shown[str(pattern)] += self.reason(found) is None
-        counts = {pattern: count for pattern, count in sorted(shown.items()) if count}
-        return counts, len(notices) - sum(counts.values())
+            found = {"source": source, "pattern": pattern, "destinations": hosts, "start": start}
+            shown.append(self.reason(found) is None)
+        left = notices[np.array(shown, bool)].reset_index(drop=True)
+        return left, len(notices) - len(left)
 
     def told(self, reasons: Sequence[str], now: str | None, notices: int = 0) -> list[str]:
         """What is hidden, and which rules hide nothing any more at packet time `now` (ISO 8601): sentences without

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from netnormal import quantities, tables
+from netnormal import notices, quantities, tables
 from netnormal.plain import plain
 
 MOST_SHOWN = 10
@@ -72,7 +72,5 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
 
 def noticed(found: dict[str, Any]) -> list[str]:
     """What the summary's section `detection` says of notices, in a sentence without a full stop; none without any."""
-    counts = [
-        f"{count:,} {kind.replace('_', ' ')}{'s' if count > 1 else ''}" for kind, count in found["notices"].items()
-    ]
-    return [f"worth knowing, but no incidents: {', '.join(counts)}: see notices.csv"] if counts else []
+    counts = notices.counted(found["notices"])
+    return [f"worth knowing, but no incidents: {counts}: see notices.csv"] if counts else []

@@ -20,7 +20,7 @@ import pytest
 from conftest import ROOT
 from packets import table, tcp, udp
 
-from netnormal import feedback, frames, inputs, suppressions, tables
+from netnormal import answers, feedback, frames, inputs, suppressions, tables
 from netnormal.dashboard import changes, export, filters, questions, results, story
 from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.pages import verdict
@@ -200,8 +200,8 @@ def test_each_reason_is_said_as_in_the_files_and_what_is_no_number_is_no_reason(
 
 def test_who_is_behind_it_is_said_in_one_sentence() -> None:
     two = [results.incident(document()), results.incident(document(incident_id="I2", severity="critical"))]
-    assert story.headline(two) == "2 incidents: 1 critical, 1 high"
-    assert story.who(two) == "10.0.0.1 (2) stands behind all of it. Most affected: 10.0.0.2."
+    assert answers.headline(one.severity for one in two) == "2 incidents: 1 critical, 1 high"
+    assert answers.who(two) == "10.0.0.1 (2) stands behind all of it. Most affected: 10.0.0.2."
     assert story.matching(two, ["critical"], "FLOOD 10.0.0.2") == [two[1]]
 
 

@@ -181,7 +181,7 @@ def test_a_status_is_plain_and_complete(growing):
     Status(follower, growing.clock).write()
     status = json.loads((growing.live / "status.json").read_text())
     assert (status["packets"], status["pid"], status["capture"]) == (400, os.getpid(), str(growing.table))
-    assert set(status["evicted"]) == {"packets", "stories", "drafts", "scans", "calls", "notices", "incidents"}
+    assert set(status["evicted"]) == {"packets", "stories", "drafts", "scans", "calls", "names", "notices", "incidents"}
     assert abs(datetime.fromisoformat(status["written"]).timestamp() - datetime.now(UTC).timestamp()) < 3600
 
 
@@ -234,5 +234,7 @@ def test_operations_names_the_settings_as_they_are():
         f"every {chosen.bookmark_s:g} s (`bookmark_s`)",
         f"latest {chosen.incidents:,} (`detect.follow.incidents`)",
         f"more than {chosen.lag_s:g} s behind it (`lag_s`)",
+        f"| {chosen.file_mb:g} MB (`detect.follow.file_mb`) |",
+        f"the latest {chosen.file_mb:g} MB of them (`file_mb`)",
     ):
         assert words in text

@@ -78,7 +78,13 @@ def page(table: pd.DataFrame, text: str = "words", picture: bytes = PIXEL) -> st
         {str(identifier): details(text) for identifier in table["incident_id"]},
         subject=text,
         about=report.Facts([("Time", text), (text, "value")], False, [text], [(text, [(text, text)])]),
+        new=notices([text]),
     )
+
+
+def notices(texts: list[str]) -> pd.DataFrame:
+    words = dict.fromkeys(("pattern", "technique", "severity", "source", "what", "title"), pd.Categorical(texts))
+    return pd.DataFrame({"start": START, "end": START, "count": 1, **words})
 
 
 class Reader(HTMLParser):
@@ -125,9 +131,10 @@ def test_the_first_page_names_the_worst_incidents_and_how_many_there_are() -> No
     table = incidents([f"host {i} did it" for i in range(12)])
     text = Reader(page(table)).text
     first = text[: text.index("What was looked at")]
+    assert "Who did it" in first and "Next: " in first
     assert "12 incidents: 3 critical, 3 high, 3 medium, 3 low" in first
-    assert [f"host {i} did it" in first for i in range(12)] == [True] * report.IN_SUMMARY + [False] * 5
-    assert "5 more" in " ".join(first.split())
+    assert [f"host {i} did it" in first for i in range(12)] == [True] * report.IN_SUMMARY + [False] * 7
+    assert "7 more" in " ".join(first.split())
 
 
 def test_each_incident_says_when_who_to_whom_why_and_how_to_find_its_packets() -> None:

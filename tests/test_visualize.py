@@ -79,7 +79,8 @@ def write_results(
     anomaly = {column.name: [plain[column.kind]] for column in tables.ANOMALIES}
     anomaly |= {"source": ["10.0.0.1"], "destination": ["192.0.2.1"], "service": ["TCP/443"], "score": [0.97]}
     tables.write(folder / "anomalies.csv", tables.ANOMALIES, pd.DataFrame(anomaly).iloc[some])
-    tables.write(folder / "notices.csv", tables.NOTICES, tables.empty(tables.NOTICES))
+    notice = {column.name: [plain[column.kind]] for column in tables.NOTICES}
+    tables.write(folder / "notices.csv", tables.NOTICES, pd.DataFrame(notice))
     statistics = traffic.TrafficStatistics()
     statistics.add(in_memory(packets))
     tables.write_json(
@@ -202,6 +203,7 @@ HOW = ("missing", "empty", "without columns", "not text", "wrong type")
         ("results/incidents.json", "not text"),
         ("results/incidents.csv", "wrong type"),
         ("results/anomalies.csv", "empty"),
+        ("results/notices.csv", "missing"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(folder: Path, run_script: Run, name: str, how: str) -> None:

@@ -20,7 +20,9 @@ from netnormal.tables import SEVERITIES
 
 alt.data_transformers.disable_max_rows()  # tables here are bounded by their makers
 
-_LEGEND = alt.Legend(orient="top", title=None, symbolType="square", columns=3, labelLimit=90, columnPadding=8)
+_LEGEND = alt.Legend(
+    orient="top", title=None, symbolType="square", columns=3, labelLimit=90, columnPadding=8, offset=4, padding=0
+)
 _NAMES = alt.Axis(labelLimit=260, labelOverlap=False)  # every row has its name
 _UTC = alt.Scale(type="utc")
 
@@ -34,7 +36,7 @@ def _axis(start: int, end: int) -> alt.Axis:
     last = story.moment(end)[:10]
     form = "%H:%M:%S" if end - start < 180e9 else "%H:%M" if end - start < 2 * 86_400e9 else "%b %d"
     title = f"time (UTC), {day}" + (f" to {last}" if last != day else "")
-    return alt.Axis(title=title, format=form, tickCount=5, labelOverlap=True, grid=True)
+    return alt.Axis(title=title, format=form, tickCount=5, labelOverlap=True, grid=True, labelPadding=5, titlePadding=6)
 
 
 def timeline(
@@ -76,7 +78,7 @@ def timeline(
             color=alt.Color("severity:N", scale=colours, legend=_LEGEND),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("what", "severity", "when")],
         )
-        .properties(height=max(26 * len(order) + 110, 160))
+        .properties(height=max(26 * len(order) + 80, 140))
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from netnormal import documents, tables, words
+from netnormal import answers, documents, tables, words
 from netnormal import explanation as explaining
 from netnormal.explanation import NOVEL, WORDS
 from netnormal.plain import plain
@@ -72,7 +72,7 @@ class Incident:
 
     @property
     def kind(self) -> str:
-        return self.pattern.replace("_", " ")
+        return answers.kind(self.pattern)
 
     @property
     def lasts_s(self) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from netnormal import advice
+from netnormal import advice, answers
 from netnormal.dashboard import charts, export, questions, results, story
 from netnormal.dashboard import show as _show
 from netnormal.dashboard.filters import Filter
@@ -43,7 +43,7 @@ def show(data: _show.Data) -> None:
         _one(data, one, everything, hidden)
         return
     found = [one for one in everything if one.incident_id not in hidden]
-    st.header(story.headline(found))
+    st.header(answers.headline(one.severity for one in found))
     if wanted:
         _show.empty("The incident that this address names is not among these results.")
     if hidden and st.toggle(f"Show {len(hidden):,} more that suppressions hide", key="hidden"):
@@ -72,7 +72,7 @@ def listed(chosen: list[results.Incident], marks: dict[str, str]) -> pd.DataFram
         {
             "Severity": [one.severity for one in chosen],
             "What": [one.title for one in chosen],
-            "Source": [story.name_of(one.source) for one in chosen],
+            "Source": [answers.name_of(one.source) for one in chosen],
             "Start (UTC)": [story.moment(one.start) for one in chosen],
             "Duration [s]": [round(one.lasts_s, 3) for one in chosen],
             "Id": [one.incident_id for one in chosen],

@@ -6,6 +6,7 @@ import time
 
 import streamlit as st
 
+from netnormal import answers
 from netnormal.dashboard import charts, questions, results, story
 from netnormal.dashboard import show as _show
 from netnormal.dashboard.filters import Filter
@@ -52,8 +53,8 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
         return
     span = data.span(found)
     found, period = _of_period(found, span, data.live)
-    st.header(story.headline(found) + (f" in the last {period}" if period else ""))
-    st.text(story.who(found))
+    st.header(answers.headline(one.severity for one in found) + (f" in the last {period}" if period else ""))
+    st.text(answers.who(found))
     show_health(data)
     if hidden:
         st.caption(f"{hidden:,} more hidden by suppressions.")
@@ -76,7 +77,7 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
             _show.goto("incidents")
     with right:
         st.subheader("Who did it")
-        culprits = story.culprits(found)
+        culprits = answers.culprits(found)
         for number, culprit in enumerate(culprits[:MOST_CULPRITS]):
             _culprit(culprit, number)
         if len(culprits) > MOST_CULPRITS:
@@ -95,20 +96,19 @@ def _of_period(found: list[results.Incident], span: tuple[int, int], live: bool)
     return [one for one in found if one.end >= span[1] - PERIODS[chosen] * SECOND], chosen
 
 
-def _culprit(one: story.Culprit, number: int) -> None:
+def _culprit(one: answers.Culprit, number: int) -> None:
     """A source, what it did and to whom."""
     with st.container(border=True, key=f"culprit_{number}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             _show.badge(one.worst)
-            _show.strong(story.name_of(one.source), f"culprit_{number}")
+            _show.strong(answers.name_of(one.source), f"culprit_{number}")
             many = f"{one.incidents:,} incident{'s' if one.incidents > 1 else ''}"
             if st.button(many, key=f"of_{number}", icon=":material/search:", help="Show its incidents"):
                 st.session_state["search"] = one.source
                 _show.goto("incidents")
         st.text(", ".join(one.kinds))
-        more = f" and {len(one.targets) - 4:,} more" if len(one.targets) > 4 else ""
         st.caption("To whom")
-        st.text((", ".join(one.targets[:4]) or "nobody in particular") + more)
+        st.text(answers.listed(one.targets, 4) or "nobody in particular")
 
 
 def _traffic(data: _show.Data) -> None:

@@ -8,8 +8,8 @@ from functools import partial
 
 import streamlit as st
 
-from netnormal import feedback, suppressions, tables
-from netnormal.dashboard import results, story
+from netnormal import answers, feedback, suppressions, tables
+from netnormal.dashboard import results
 from netnormal.dashboard import show as _show
 
 
@@ -61,7 +61,7 @@ def likes(one: results.Incident) -> list[tuple[str, dict[str, str]]]:
     """Rules that hide this incident and those like it: in words, and as arguments of `suppressions.add`."""
     source = {"source": _literal(one.source)}
     pattern = {"pattern": _literal(one.pattern)}
-    who = story.name_of(one.source)
+    who = answers.name_of(one.source)
     made = [(f"{one.kind} by {who}", source | pattern)]
     if len(one.destinations) == 1:
         target = {"destination": _literal(one.destinations[0])}
