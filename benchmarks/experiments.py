@@ -31,7 +31,7 @@ from netnormal import evaluation, features, settings, tables
 class Experiment:
     """`without`: a regular expression for names of features to leave out. `ideas`: names in benchmarks.ideas to add.
     `lengths`: of windows, all if empty. `slid`: windows that overlap by half as well. `both`: all features count both
-    ways."""
+    ways. `model`: another than the forest, by its name in benchmarks.compare."""
 
     without: str = ""
     ideas: tuple[str, ...] = ()
@@ -39,6 +39,7 @@ class Experiment:
     slid: bool = False
     both: bool = False
     changes: dict[str, Any] = field(default_factory=dict)  # of train_model
+    model: str = ""
 
 
 EXPERIMENTS = {
@@ -67,6 +68,10 @@ EXPERIMENTS = {
     "with burstiness": Experiment(ideas=("burstiness",)),
     "with flows of the same size": Experiment(ideas=("alike",)),
     "with flows that begin alike": Experiment(ideas=("openings",)),
+    "the distance alone, without a forest": Experiment(model="distance alone"),
+    "kNN instead of the forest": Experiment(model="kNN"),
+    "forest and kNN": Experiment(model="forest and kNN"),
+    "four forests": Experiment(model="forest, 4 groups"),
     "with windows that overlap by half": Experiment(slid=True),
 }
 
@@ -119,7 +124,9 @@ def cases(args: argparse.Namespace, chosen: settings.Settings, slid: bool) -> It
         yield Case(learnt(first), [judged(last, none)], ["benign"])
 
 
-def way(one: Experiment) -> compare.Of:
+def way(one: Experiment) -> compare.Way:
+    if one.model:
+        return compare.WAYS[one.model]
     sides = {column.name: "both" if one.both else column.side for column in tables.FEATURE_COLUMNS}
     for idea in one.ideas:
         sides |= ideas.SIDES[idea]
