@@ -11,7 +11,8 @@ unusual row, compared by tail probability. No named patterns. Figures are means 
   probability, times their number (Bonferroni).
 - `extended forest`: splits by random planes (Hariri, Carrasco Kind and Brunner 2019). `forest, range penalty`: a split
   beyond which nothing was learnt adds nothing to the path (as isotree's `penalize_range` does).
-- `kNN`, `HBOS`, `ECOD`, `COPOD`: PyOD's, with its defaults.
+- `kNN`, `HBOS`, `ECOD`, `COPOD`: PyOD's, with its defaults. `forest and kNN`: joined as the groups are.
+- `distance alone`: no model; the length of the vector of distances.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,9 @@ from netnormal.settings import TrainModel
 
 Score = Callable[[np.ndarray], np.ndarray]  # distances (n, features) → float[n], higher = more unusual
 Fit = Callable[[np.ndarray, TrainModel], Score]
+Way = Callable[[pd.DataFrame, pd.DataFrame, TrainModel], np.ndarray]  # baseline, rows to judge → tail probability
+Describe = Callable[[list[features.Window]], pd.DataFrame]
+SECOND = 1_000_000_000
 GROUPS = ("conversation_", "source_", "destination_", "novelty_")
 
 
@@ -106,6 +110,11 @@ class Planes:
         return np.exp2(-total / len(self.trees) / self.scale)
 
 
+def distance(rows: np.ndarray, chosen: TrainModel) -> Score:
+    """Nothing is learnt from the rows: how far is one from what is usual, over all features (Euclid)?"""
+    return lambda new: np.sqrt(np.square(new.astype(np.float64)).sum(axis=1))
+
+
 def of_pyod(make: Callable[[], object]) -> Fit:
     def fit(rows: np.ndarray, chosen: TrainModel) -> Score:
         made = make().fit(rows.astype(np.float64))  # type: ignore[attr-defined]
@@ -119,20 +128,20 @@ MODELS: dict[str, Fit] = {
     "forest, plain": plain_forest,
     "forest, range penalty": lambda rows, chosen: Planes(rows, chosen, axes=True),
     "extended forest": Planes,
+    "distance alone": distance,
     "kNN": of_pyod(KNN),
     "HBOS": of_pyod(HBOS),
     "ECOD": of_pyod(ECOD),
     "COPOD": of_pyod(COPOD),
 }
-SEEDED = ("forest", "forest, plain", "forest, 4 groups", "forest, range penalty", "extended forest")
+SEEDED = ("forest", "forest, plain", "forest, 4 groups", "forest and kNN", "forest, range penalty", "extended forest")
 
 
 # ---------------------------------------------------------------- one window length
 
 
-def learnt(table: pd.DataFrame, chosen: TrainModel) -> tuple[Baseline, np.ndarray]:
+def learnt(table: pd.DataFrame, chosen: TrainModel, sides: dict[str, str]) -> tuple[Baseline, np.ndarray]:
     """What is usual, and the distances of the rows to learn from, as Model._learn has them."""
-    sides: dict[str, str] = {column.name: column.side for column in tables.FEATURE_COLUMNS}
     kept = sample.of_stories(table, chosen.story_rows, chosen.seed)
     baseline = Baseline.fit(table, kept, sides, chosen.shrinkage_rows, chosen.spread_floor)
     return baseline, baseline.distances(table[kept], own=True)
@@ -142,60 +151,102 @@ def unit_maxima(table: pd.DataFrame, scores: np.ndarray) -> np.ndarray:
     return pd.Series(scores).groupby([table["window_start"].to_numpy(), table["source"].astype(str).to_numpy()]).max()
 
 
-def tail_probabilities(table: pd.DataFrame, judged: pd.DataFrame, fit: Fit, chosen: TrainModel) -> np.ndarray:
-    """Of the rows `judged`, under a model of `table` calibrated as netnormal.model does; both of one window length."""
-    at = np.searchsorted(np.unique(table["window_start"]), table["window_start"].to_numpy())
-    shares = np.linspace(1 - chosen.calibration_share, 1, chosen.calibration_folds + 1)
-    edges = np.round(shares * (at.max() + 1)).astype(int)
-    held = []
-    for first, last in itertools.pairwise(edges):
-        later = table[(first <= at) & (at < last)]
-        baseline, rows = learnt(table[at < first], chosen)
-        held.append(unit_maxima(later, fit(rows, chosen)(baseline.distances(later))))
-    baseline, rows = learnt(table, chosen)
-    shape = chosen.tail_share, chosen.tail_power, chosen.tail_confidence
-    tail = Tail.fit(np.concatenate(held), *shape, chosen.stray_probability)
-    return tail.probability(fit(rows, chosen)(baseline.distances(judged)))
+@dataclass(frozen=True)
+class Of:
+    """A way to judge rows: a model of some columns of their distances, calibrated as netnormal.model does.
+
+    Called with a table of one window length to learn from and one to judge; returns the tail probability of each row
+    of the latter. `keep` says by its name which distance to use, `sides` which features there are.
+    """
+
+    fit: Fit
+    keep: Callable[[str], bool] = lambda name: True
+    sides: dict[str, str] = field(default_factory=lambda: {c.name: c.side for c in tables.FEATURE_COLUMNS})
+
+    def __call__(self, table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
+        at = np.searchsorted(np.unique(table["window_start"]), table["window_start"].to_numpy())
+        shares = np.linspace(1 - chosen.calibration_share, 1, chosen.calibration_folds + 1)
+        edges = np.round(shares * (at.max() + 1)).astype(int)
+        held = []
+        for first, last in itertools.pairwise(edges):
+            later = table[(first <= at) & (at < last)]
+            held.append(unit_maxima(later, self._scores(table[at < first], later, chosen)))
+        shape = chosen.tail_share, chosen.tail_power, chosen.tail_confidence
+        tail = Tail.fit(np.concatenate(held), *shape, chosen.stray_probability)
+        return tail.probability(self._scores(table, judged, chosen))
+
+    def _scores(self, table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
+        baseline, rows = learnt(table, chosen, self.sides)
+        columns = np.array([self.keep(name) for name in baseline.names])
+        return self.fit(rows[:, columns], chosen)(baseline.distances(judged)[:, columns])
 
 
-def by_groups(table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
-    """The smallest tail probability of forests on one group of features each, times the number of groups."""
-    names = learnt(table, chosen)[0].names
-    found = []
-    for prefix in GROUPS:
-        columns = np.array([name.startswith(prefix) for name in names])
-        found.append(
-            tail_probabilities(
-                table,
-                judged,
-                lambda rows, c, columns=columns: lambda new: forest(rows[:, columns], c)(new[:, columns]),  # type: ignore[misc]
-                chosen,
-            )
-        )
-    return np.minimum(np.min(found, axis=0) * len(GROUPS), 1.0)
+@dataclass(frozen=True)
+class Joined:
+    """The smallest tail probability of several ways, times their number (Bonferroni)."""
+
+    ways: tuple[Of, ...]
+
+    def __call__(self, table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
+        found = [way(table, judged, chosen) for way in self.ways]
+        return np.minimum(np.min(found, axis=0) * len(self.ways), 1.0)
+
+
+WAYS: dict[str, Way] = {name: Of(fit) for name, fit in MODELS.items()}
+WAYS["forest, 4 groups"] = Joined(
+    tuple(Of(forest, lambda name, prefix=prefix: name.startswith(prefix)) for prefix in GROUPS)  # type: ignore[misc]
+)
+
+
+WAYS["forest and kNN"] = Joined((Of(forest), Of(MODELS["kNN"])))
 
 
 # ---------------------------------------------------------------- a capture
 
 
+def windows_of(
+    packets: pd.DataFrame,
+    chosen: settings.ExtractFeatures,
+    describe: Describe = features.features_of,
+    slid: bool = False,
+) -> tuple[list[features.Window], pd.DataFrame]:
+    """The windows of a capture, and their rows. With `slid` also windows that begin half a length later."""
+    cuts = [(0, chosen)]
+    if slid:
+        cuts += [(length * SECOND // 2, replace(chosen, windows_s=(length,))) for length in chosen.windows_s]
+    windows, rows = [], []
+    for shift, one in cuts:
+        windower = features.Windower(one)
+        windows += (mine := windower.push(packets.assign(time=packets["time"] + shift)) + windower.flush())
+        part = describe(mine)
+        rows.append(part.assign(window_start=part["window_start"] - shift))
+    return windows, tables.concat(rows)
+
+
 class Judged:
     """A labelled capture: its rows, which packets are in which, and what may be counted as found."""
 
-    def __init__(self, packets: pd.DataFrame, known: evaluation.Truth, chosen: settings.Settings) -> None:
-        windower = features.Windower(chosen.extract_features)
-        windows = windower.push(packets) + windower.flush()
-        self.rows = features.features_of(windows)
+    def __init__(
+        self,
+        packets: pd.DataFrame,
+        known: evaluation.Truth,
+        chosen: settings.Settings,
+        describe: Describe = features.features_of,
+        slid: bool = False,
+    ) -> None:
+        windows, self.rows = windows_of(packets, chosen.extract_features, describe, slid)
         self.packets, self.known = packets, known
         self.places: list[tuple[np.ndarray, np.ndarray]] = []  # for each window: packets, and their rows
         base = 0
         for window in windows:
             flow_table, flow_of_packet = flows.flows(window.packets)
             keys, row_of_flow = flows.conversations(flow_table)
-            self.places.append((window.packets["packet"].to_numpy() - 1, base + row_of_flow[flow_of_packet]))
+            at = np.searchsorted(packets["packet"], window.packets["packet"])
+            self.places.append((at, base + row_of_flow[flow_of_packet]))
             base += len(keys)
         assert base == len(self.rows)
         start = self.rows["window_start"].to_numpy()
-        end = start + self.rows["window_s"].to_numpy() * 1_000_000_000
+        end = start + self.rows["window_s"].to_numpy() * SECOND
         time = packets["time"].to_numpy()
         ends = [self.rows[name].astype(str).to_numpy() for name in ("source", "destination")]
         self.of, beside = [], np.zeros(len(self.rows), bool)
@@ -219,12 +270,14 @@ class Judged:
         return figures | {"found": float(found), "false": float(len(units))}
 
 
-def compared(baseline: pd.DataFrame, judged: Judged, name: str, chosen: settings.Settings) -> dict[str, float]:
-    """The figures of one model, over all window lengths that the baseline has enough of."""
+def compared(
+    baseline: pd.DataFrame, captures: list[Judged], way: Way, chosen: settings.Settings
+) -> list[dict[str, float]]:
+    """The figures of one model for each capture, over all window lengths that the baseline has enough of."""
     train = chosen.train_model
-    probability = np.ones(len(judged.rows))
-    limit = np.zeros(len(judged.rows))
-    lengths = judged.rows["window_s"].to_numpy()
+    rows = tables.concat([capture.rows for capture in captures])
+    probability, limit = np.ones(len(rows)), np.zeros(len(rows))
+    lengths = rows["window_s"].to_numpy()
     parts = {
         window_s: part
         for window_s, part in baseline.groupby("window_s")
@@ -232,20 +285,19 @@ def compared(baseline: pd.DataFrame, judged: Judged, name: str, chosen: settings
     }
     for window_s, table in parts.items():
         at = np.flatnonzero(lengths == window_s)
-        rows = judged.rows.iloc[at]
         if not at.size:
             continue
-        if name == "forest, 4 groups":
-            probability[at] = by_groups(table, rows, train)
-        else:
-            probability[at] = tail_probabilities(table, rows, MODELS[name], train)
+        probability[at] = way(table, rows.iloc[at], train)
         units = table.groupby(["window_start", "source"], observed=True).ngroups / table["window_start"].nunique()
         limit[at] = train.alert_budget_per_day / len(parts) / (units * 86_400 / window_s)
-    return judged.figures(probability, probability <= limit, chosen.evaluate.false_positive_rate)
+    cuts = np.cumsum([len(capture.rows) for capture in captures])[:-1]
+    anomaly = probability <= limit
+    found = zip(captures, np.split(probability, cuts), np.split(anomaly, cuts), strict=True)
+    return [capture.figures(*mine, chosen.evaluate.false_positive_rate) for capture, *mine in found]
 
 
 def main() -> None:
-    names = [*MODELS, "forest, 4 groups"]
+    names = list(WAYS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("baseline", "capture", "labels"):
         parser.add_argument(name)
@@ -260,7 +312,7 @@ def main() -> None:
     for name in args.only:
         seeds = range(1, (args.seeds if name in SEEDED else 1) + 1)
         trained = [replace(chosen, train_model=replace(chosen.train_model, seed=seed)) for seed in seeds]
-        runs = [compared(baseline, judged, name, each) for each in trained]
+        runs = [figures for each in trained for figures in compared(baseline, [judged], WAYS[name], each)]
         table = pd.DataFrame(runs)
         cells = [benchmark.interval(table[key].tolist()) for key in benchmark.FIGURES]
         cells += [benchmark.interval(table[key].tolist(), ".1f") for key in ("found", "false")]

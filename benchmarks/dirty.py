@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import detection as benchmark
+from benchmarks import forms
 from netnormal import evaluation, settings, tables
 
 
@@ -61,13 +62,7 @@ def moved(part: pd.DataFrame, baseline: pd.DataFrame, random: np.random.Generato
         new_ip |= dict(zip(hosts["src_ip"], hosts["src_ip"].to_numpy()[order], strict=True))
         if near:
             new_mac |= dict(zip(hosts["src_mac"], hosts["src_mac"].to_numpy()[order], strict=True))
-    columns = {}
-    for name, new in (("src_ip", new_ip), ("dst_ip", new_ip), ("src_mac", new_mac), ("dst_mac", new_mac)):
-        words = [new.get(word, word) for word in part[name].array.categories]
-        known, codes = np.unique(words, return_inverse=True) if words else (np.array([]), np.array([], np.int64))
-        codes = np.append(codes, -1)[part[name].array.codes]
-        columns[name] = pd.Categorical.from_codes(codes, pd.Index(known, dtype="str"))
-    return part.assign(**columns)
+    return forms.renamed(part, new_ip, new_mac)
 
 
 def main() -> None:

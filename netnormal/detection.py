@@ -110,7 +110,7 @@ class PacketVerdicts:
         """A table of tables.LABELLED_PACKETS; `place` says which of `incident_ids` each draft became (-1: none).
 
         A packet of an incident is anomalous and scores at least `least` of that incident, whatever its rows' scores: a
-        named pattern knows what a forest trained on such traffic takes for usual.
+        named pattern knows what a forest trained on such traffic takes for usual. See `joined`.
         """
         # What a short window saw says best which packets it was: a long one sees several incidents of a host at once.
         incident = np.full(self.count, -1, np.int64)
@@ -121,11 +121,20 @@ class PacketVerdicts:
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": np.maximum(self.scores, np.append(least, 0.0)[incident]),
+                "score": joined(self.scores, np.append(least, 0.0)[incident]),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
                 "incident_id": pd.Categorical.from_codes(incident, incident_ids),
             }
         )
+
+
+def joined(score: np.ndarray | float, least: np.ndarray | float) -> np.ndarray:
+    """Scores of rows, raised to at least `least` of the incident they are in.
+
+    Where that has a name both verdicts count, as 1 - (1 - score) (1 - least), a noisy or (Pearl 1988): what happens to
+    go on beside an attack, between the same hosts, then ranks below it.
+    """
+    return np.where(least >= NAMED_SCORE, 1 - (1 - score) * (1 - least), np.maximum(score, least))
 
 
 class Detection:
@@ -150,6 +159,7 @@ class Detection:
         self.merger = IncidentMerger(settings.detect.incidents, settings.extract_features.windows_s)
         self.notices = Notices()
         self._memory = patterns.ScanMemory(settings.detect.patterns)
+        self._asked = patterns.NameMemory(settings.detect.patterns)
         self._calls = patterns.CallMemory(settings.detect.patterns)
         lengths = settings.extract_features.windows_s
         self._longest = max(lengths)
@@ -220,6 +230,7 @@ class Detection:
             "merger": self.merger.state(),
             "notices": self.notices.state(),
             "memory": self._memory.state(),
+            "asked": self._asked.state(),
             "calls": self._calls.state(),
         }
 
@@ -231,6 +242,7 @@ class Detection:
         self.merger.restore(state["merger"])
         self.notices.restore(state["notices"])
         self._memory.restore(state["memory"])
+        self._asked.restore(state["asked"])
         self._calls.restore(state["calls"])
 
     @property
@@ -263,6 +275,7 @@ class Detection:
             window.window_s,
             self.model.known_before(*window.packets["time"].iloc[[0, -1]].tolist()),
             self._memory if window.window_s == self._longest else None,
+            self._asked if window.window_s == self._longest else None,
             self._calls if window.window_s == self._step else None,
         )
         self.notices.push(findings)
@@ -335,7 +348,7 @@ class Detection:
     def _changed(self) -> list[dict[str, Any]]:
         changed = self.merger.changed()
         for row in changed:
-            row["score"] = max(row["score"], self._least(row))
+            row["score"] = float(joined(row["score"], self._least(row)))
         found = documents(changed)
         if not self._live:
             self._documents |= {document["incident_id"]: document for document in found}

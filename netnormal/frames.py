@@ -133,6 +133,14 @@ class _Bytes:
             done += len(piece)
         return done
 
+    def seek(self, byte: int) -> bool:
+        """Go on at `byte`. False where that cannot be: in gzip, in a pipe."""
+        if self._gunzip is not None or isinstance(self._raw, _Pipe):
+            return False
+        self._raw.seek(byte)
+        self._waiting = b""
+        return True
+
     def _next(self, most: int) -> bytes:
         """Up to `most` bytes; none at the end."""
         if self._gunzip is None:
@@ -223,6 +231,15 @@ class FileSource:
         """The longest snap length that the file states, bytes; 0: not said, or without limit."""
         known = [interface.snaplen for interface in self.interfaces]
         return 0 if 0 in known else max(known, default=0)
+
+    def skip_to(self, byte: int) -> None:
+        """Read on from `byte` of the file, where a packet begins: of a pcap, not gzipped, before the first block.
+
+        The checksum is of no use then.
+        """
+        if self.kind != "pcap" or not self._bytes.seek(byte):
+            raise ValueError(f"{self.name} can only be read from its start")
+        self._at, self._end, self._position = 0, 0, byte
 
     def sha256(self) -> str:
         """Of the file as it lies there; reads on to its end."""

@@ -25,6 +25,8 @@ from netnormal.manifest import Tally
 from netnormal.tables import InputError
 
 _MANIFEST_S = 10  # seconds between two states of the manifest while the capture runs
+_MOST_PLACES = 256  # of a pcap that are in its manifest: of twice as many every other one
+_PLACE_BYTES = 16 << 20  # between two of them at first
 _WAITING = 2  # blocks that may wait to be written; then the kernel's buffer fills
 _log = logging.getLogger("netnormal")
 Taker = Callable[[pd.DataFrame], None]
@@ -87,6 +89,8 @@ class _Segment:
     def __init__(self, plan: Plan, source: Any, before: earlier.Earlier | None = None) -> None:
         self.plan, self.decoder, self.before = plan, packets.Decoder(), before
         self.tally = Tally(source.longest_frame, not source.about().get("anonymized"))
+        self._places: list[tuple[int, int]] = []  # up to which time [ns] all is before which byte of the pcap
+        self._apart = _PLACE_BYTES
         if before:
             self.tally, self.decoder.undecoded = before.tally, before.undecoded
             self.decoder.packets = before.tally.packets
@@ -154,11 +158,16 @@ class _Segment:
                 os.truncate(self.plan.beside(".pcap"), pcap_bytes)
             raise _cannot(self.plan.table, error) from error
         self.csv_bytes = self._table.tell()
+        if pcap_bytes - (self._places[-1][1] if self._places else 0) >= self._apart:
+            self._places.append((self.tally.end, pcap_bytes))
+        if len(self._places) >= 2 * _MOST_PLACES:
+            self._places, self._apart = self._places[1::2], 2 * self._apart
         self.tally.add(block)
         return rows
 
     def write_manifest(self, about: Mapping[str, Any], problems: list[str]) -> None:
-        whole = self.tally.manifest(dict(about), self.decoder.undecoded, problems)
+        places = [[tables.iso(time), byte] for time, byte in self._places]
+        whole = self.tally.manifest({**about, "pcap_places": places}, self.decoder.undecoded, problems)
         tables.write_json(self.plan.beside(".json"), whole)
 
     def close(self, about: Mapping[str, Any], problems: list[str]) -> None:

@@ -117,6 +117,7 @@ class Patterns:
     slow_http_least_s: int
     icmp_tunnel_bytes: int
     dns_tunnel_bytes: int
+    dns_memory_s: int
     dga_domains: int
     guess_connections: int
     guess_span_s: int
@@ -195,12 +196,14 @@ class Follow:
     quiet_s: float
     bookmark_s: float
     incidents: int
+    file_mb: float
     lag_s: float
 
     def __post_init__(self) -> None:
         _check(0 <= self.quiet_s <= 60, "quiet_s", self.quiet_s, "from 0 to 60 s")
         _check(1 <= self.bookmark_s <= 3600, "bookmark_s", self.bookmark_s, "from 1 to 3600 s")
         _check(100 <= self.incidents <= 100_000, "incidents", self.incidents, "from 100 to 100000")
+        _check(1 <= self.file_mb <= 100_000, "file_mb", self.file_mb, "from 1 to 100000 MB")
         _check(self.lag_s > 0, "lag_s", self.lag_s, "more than 0")
 
 

@@ -17,7 +17,8 @@ from packets import START, arp, table, tcp, udp
 from netnormal import detection, features, flows, model, patterns, settings, tables
 from netnormal.follow import Follower, LiveFiles
 
-CHOSEN = settings.load(Path(__file__).parent.parent / "params.yaml")
+ROOT = Path(__file__).resolve().parent.parent
+CHOSEN = settings.load(ROOT / "params.yaml")
 QUICK = replace(
     CHOSEN,
     extract_features=replace(CHOSEN.extract_features, windows_s=(10, 40)),
@@ -147,6 +148,7 @@ class Growing:
     def __init__(self, folder: Path) -> None:
         self.folder, self.table, self.clock = folder, folder / "dataset/captured_data.csv", Clock()
         self.live = folder / "live"
+        self.most_bytes = 10**8
         self.told: list[tuple[str, bool]] = []
         self.segments, self.rest = 0, b""
         self.table.parent.mkdir(parents=True)
@@ -174,7 +176,7 @@ class Growing:
         """Started, or started again."""
         return Follower(
             self.table,
-            LiveFiles(self.live, 2000),
+            LiveFiles(self.live, 2000, self.most_bytes),
             lambda: detection.Detection(learnt(), QUICK, live=True),
             replace(QUICK.detect.follow, **changed),
             tell=self.tell,

@@ -202,7 +202,7 @@ def test_evidence_from_segments_is_that_of_the_whole_capture(done, rotated, limi
     folder, incidents = done
     table, edges = rotated
     one = over_edge(incidents, edges)
-    evidence.add(tmp_path, [one], evidence.segments(table, *edges[::3]), limits)
+    evidence.add(tmp_path, [one], evidence.segments(table, *edges[::3]), limits, 60)
     for name in ("packets.pcap", "context.pcap"):
         whole = (folder / "evidence" / one["incident_id"] / name).read_bytes()
         assert (tmp_path / one["incident_id"] / name).read_bytes() == whole
@@ -282,7 +282,7 @@ def test_only_the_latest_folders_are_kept_and_a_capture_that_cannot_be_read_is_s
     _, incidents = done
     few = dataclasses.replace(limits, incidents=1)
     for one in incidents[:2]:
-        evidence.add(tmp_path / "evidence", [one], evidence.segments(rotated[0], *rotated[1][::3]), few)
+        evidence.add(tmp_path / "evidence", [one], evidence.segments(rotated[0], *rotated[1][::3]), few, 60)
     assert [path.name for path in (tmp_path / "evidence").iterdir()] == [incidents[1]["incident_id"]]
     table = tmp_path / "captured_data.csv"
     table.with_suffix(".pcap").write_bytes(b"no capture")
@@ -292,3 +292,57 @@ def test_only_the_latest_folders_are_kept_and_a_capture_that_cannot_be_read_is_s
         sink.tick(2**62)
         finished(sink)
     assert [record.message for record in caplog.records].count(caplog.records[0].message) == len(caplog.records) == 1
+
+
+def test_a_segment_that_moved_while_it_was_read_is_read_again_a_few_times(done, rotated, limits, tmp_path):
+    _, incidents = done
+    one = over_edge(incidents, rotated[1])
+    table = tmp_path / "captured_data.csv"
+    table.with_suffix(".pcap").write_bytes(b"no capture")
+    sink = evidence.LiveEvidence(tmp_path / "evidence", table, limits, suppressions.Suppressions())
+    sink.incidents([one])
+    now = 2**62
+    sink.tick(now)
+    assert finished(sink) == []
+    shutil.copytree(rotated[0].parent, tmp_path, dirs_exist_ok=True)
+    sink.tick(now + 1)
+    assert finished(sink) == []
+    sink.tick(now + 31 * 10**9)
+    assert finished(sink) == [one["incident_id"]]
+
+
+def test_of_a_large_live_capture_only_what_is_near_is_read(done, sample, limits, tmp_path, monkeypatch):
+    folder, incidents = done
+    with frames.open_capture(sample / "mixed.pcap.gz") as source:
+        blocks = [block.select(slice(at, at + 2000)) for block in source for at in range(0, len(block), 2000)]
+    pcap, latest, places = tmp_path / "captured_data.pcap", 0, []
+    with frames.PcapWriter(pcap, 1, 65_535) as out:
+        for block in blocks:
+            places.append([tables.iso(latest), out.size])
+            out.append(block)
+            latest = max(latest, int(block.time.max()))
+    tables.write_json(pcap.with_suffix(".json"), {"pcap_places": places[1:]})
+    one = max(incidents, key=lambda one: one["start"])
+    looked = []
+    read = evidence.cases.frames.open_capture
+    monkeypatch.setattr(evidence.cases.frames, "open_capture", lambda path: read(path, block_packets=2000))
+    decode = evidence.cases.packets.Decoder.decode
+    monkeypatch.setattr(
+        evidence.cases.packets.Decoder, "decode", lambda self, block: looked.append(len(block)) or decode(self, block)
+    )
+    skipped = []
+    skip = frames.FileSource.skip_to
+    monkeypatch.setattr(frames.FileSource, "skip_to", lambda self, byte: skipped.append(byte) or skip(self, byte))
+    evidence.add(tmp_path / "evidence", [one], [pcap], limits, 60)
+    for name in ("packets.pcap", "context.pcap"):
+        whole = (folder / "evidence" / one["incident_id"] / name).read_bytes()
+        assert (tmp_path / "evidence" / one["incident_id"] / name).read_bytes() == whole
+    assert skipped[0] > pcap.stat().st_size / 2
+    assert 0 < sum(looked) < sum(map(len, blocks)) / 4
+
+
+def test_reading_that_takes_too_long_is_ended_and_the_folder_says_so(done, rotated, limits, tmp_path):
+    _, incidents = done
+    one = over_edge(incidents, rotated[1])
+    evidence.add(tmp_path, [one], evidence.segments(rotated[0], *rotated[1][::3]), limits, -1)
+    assert "what came after " in (tmp_path / one["incident_id"] / "README.md").read_text("utf-8")

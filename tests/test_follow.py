@@ -28,6 +28,7 @@ class Faults:
     """Kills at the `at`-th of the moments before and after whatever writes, judges or tells (0: never)."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        following.batch()  # is not to be killed
         self.at, self.passed = 0, 0
         kept = type("Writer", (tables.Writer,), {"append": self._around(tables.Writer.append)})  # of live files only
         monkeypatch.setattr(files, "Writer", kept)
@@ -160,3 +161,26 @@ def test_killed_anywhere_it_goes_on_and_says_what_batch_says(part, tmp_path, mon
         told = {number for number, _ in feeding.growing.told}
         assert told >= {one["incident_id"] for one in json.loads(feeding.growing.files()["incidents.json"])}
     assert kills >= 8, "most runs are killed once"
+
+
+def test_files_are_cut_to_their_later_rows_and_killed_meanwhile_they_are_the_same(tmp_path, monkeypatch):
+    following.remember(monkeypatch)
+    faults = Faults(monkeypatch)
+    kills = shortened = 0
+    for seed in range(8):
+        faults.at = 0
+        feeding = fed(tmp_path, seed)
+        feeding.growing.most_bytes = 3000
+        feeding.again()
+        faults.at, faults.passed = int(np.random.default_rng(seed).integers(1, 200)), 0
+        feeding.run()
+        kills += feeding.kills
+        for name, whole in following.batch().items():
+            there = feeding.growing.files()[name]
+            if name in ("scores.csv", "anomalies.csv"):
+                header, _, rows = there.partition(b"\n")
+                assert whole.startswith(header + b"\n") and whole.endswith(b"\n" + rows), (seed, name)
+                shortened += len(there) < len(whole)
+            else:
+                assert there == whole, (seed, name)
+    assert kills >= 4 and shortened >= 12

@@ -10,7 +10,9 @@ import subprocess
 import sys
 
 import pytest
+from live_running import Running, numbered
 from test_capture import ROOT, wait_for
+from test_evidence import frames_of
 
 from netnormal import tables
 
@@ -44,7 +46,7 @@ for _ in range(12):
 @pytest.fixture
 def lan():
     """Two namespaces with a cable between them, the server's and the client's; gone afterwards."""
-    for tool in ("ip", "nmap", "hping3"):
+    for tool in ("ip", "nmap", "hping3", "tshark"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     names = [f"nnf{os.getpid()}{side}" for side in "sc"]
@@ -80,7 +82,7 @@ def test_one_command_captures_and_tells_of_attacks_but_not_of_browsing(lan, chai
     inside(server, sys.executable, "-m", "http.server", "80", "--bind", SERVER, "--directory", tmp_path, stderr=-3)
     inside(server, sys.executable, "-c", LOGINS)
     out, err = tmp_path / "out", tmp_path / "err"
-    options = ("--interface", "v0", "--detect", "--no-alert --evidence", "--database")
+    options = ("--interface", "v0", "--detect", "--no-alert --evidence", "--database", "--rotate-seconds", "15")
     with out.open("wb") as stdout, err.open("wb") as stderr:
         running = inside(
             server, sys.executable, ROOT / "capture.py", *options, cwd=tmp_path, stdout=stdout, stderr=stderr
@@ -112,7 +114,28 @@ def test_one_command_captures_and_tells_of_attacks_but_not_of_browsing(lan, chai
     incidents = json.loads((live / "incidents.json").read_text())
     assert {"port_scan", "syn_flood", "brute_force"} <= {one["pattern"] for one in incidents}
     summary = json.loads((live / "status.json").read_text())
-    rows = tables.read(tmp_path / "dataset/captured_data.csv", tables.PACKETS)
-    assert (summary["state"], summary["packets"]) == ("ended", len(rows))
-    folders = {path.parent.name for path in (live / "evidence").glob("*/packets.pcap")}
-    assert folders >= {one["incident_id"] for one in incidents if one["pattern"] in ("port_scan", "syn_flood")}
+    segments = sorted((tmp_path / "dataset").glob("captures/*/captured_data.csv"))
+    assert len(segments) > 1
+    segments.append(tmp_path / "dataset/captured_data.csv")
+    rows = sum(len(tables.read(segment, tables.PACKETS)) for segment in segments)
+    assert (summary["state"], summary["packets"]) == ("ended", rows)
+    for one in incidents:
+        if one["pattern"] in ("port_scan", "syn_flood", "brute_force"):
+            folder = live / "evidence" / one["incident_id"]
+            chosen = json.loads((folder / "incident.json").read_text())["display_filter"]
+            of_all = [line for segment in segments for line in frames_of(segment.with_suffix(".pcap"), "-Y", chosen)]
+            assert frames_of(folder / "packets.pcap") == of_all != [], one["title"]
+
+
+def test_what_a_killed_capture_has_written_is_judged_to_its_end(netns, chain, tmp_path):
+    shutil.copytree(chain / "models", tmp_path / "models")
+    running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp port 9", "--detect", "--no-alert")
+    running.send(*numbered(0, 50))
+    table, status = tmp_path / "dataset/captured_data.csv", tmp_path / "results/live/status.json"
+    wait_for(lambda: len(table.read_text().splitlines()) == 51 and status.exists(), 120)
+    running.process.kill()  # nobody reads what detection says
+    running.process.wait(60)
+    wait_for(lambda: json.loads(status.read_text())["state"] != "following", 120)
+    told = json.loads(status.read_text())
+    assert (told["state"], told["packets"]) == ("ended", 50)
+    assert len((tmp_path / "results/live/scores.csv").read_text().splitlines()) > 1

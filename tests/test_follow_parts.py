@@ -234,5 +234,7 @@ def test_operations_names_the_settings_as_they_are():
         f"every {chosen.bookmark_s:g} s (`bookmark_s`)",
         f"latest {chosen.incidents:,} (`detect.follow.incidents`)",
         f"more than {chosen.lag_s:g} s behind it (`lag_s`)",
+        f"| {chosen.file_mb:g} MB (`detect.follow.file_mb`) |",
+        f"the latest {chosen.file_mb:g} MB of them (`file_mb`)",
     ):
         assert words in text

@@ -209,6 +209,24 @@ def test_a_segment_that_cannot_be_begun_leaves_nothing_and_the_one_before_is_who
     assert (manifest["packets"], manifest["problems"]) == (1, [])
 
 
+def test_the_manifest_says_where_in_the_pcap_what_was_captured_by_when_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "_PLACE_BYTES", 100)
+    monkeypatch.setattr(recorder, "_MOST_PLACES", 4)
+    with recorder.Recorder(recorder.Plan(tmp_path / "captured_data.csv", True), Fake()) as recording:
+        for number in range(200):
+            recording.put(make.frames_of([syn(number)]))
+    pcap = tmp_path / "captured_data.pcap"
+    places = json.loads((tmp_path / "captured_data.json").read_text())["pcap_places"]
+    assert 4 <= len(places) < 8 and places[-1][1] > pcap.stat().st_size / 2
+    with frames.open_capture(pcap) as source:
+        times = [int(time) for block in source for time in block.time]
+    for end, byte in places:
+        with frames.open_capture(pcap) as source:
+            source.skip_to(byte)
+            rest = sum(map(len, source))
+        assert source.problems == [] and max(times[:-rest]) == tables.nanoseconds(end)
+
+
 def test_a_full_disk_ends_the_capture_in_one_sentence_and_the_files_are_whole(netns, tmp_path):
     (tmp_path / "dataset").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", tmp_path / "dataset"], check=True)

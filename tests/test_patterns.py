@@ -126,6 +126,12 @@ def test_an_arp_sweep_is_called_by_what_the_hosts_that_answered_were_then_sent()
     assert set(finding.services) == {"ARP", "TCP/22"}
 
 
+def test_what_a_sweeper_does_with_hosts_it_had_not_to_ask_for_is_no_part_of_its_sweep():
+    browsing = flat(session(i / 10, A, host(200 + i), 443, 41_000 + i) for i in range(30))
+    (finding,) = findings(arp_sweep(A, range(5)) + browsing)
+    assert (finding.pattern, finding.services) == ("arp_sweep", ("ARP",))
+
+
 def test_a_router_that_asks_for_an_outside_scanner_is_not_the_one_who_sweeps():
     asked = arp_sweep(ROUTER, range(5))
     syns = flat(probe(i / 10 + 0.01, FAR, host(i), 22, "RA") for i in range(5))

@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from netnormal.patterns import KINDS, MANY
 from netnormal.plain import plain
 from netnormal.settings import Evidence
 
+BACKWARD_NS = 60 * 10**9  # so far a clock may have been set back while a live capture ran
 BINS = 60  # of the timeline, over the incident and a fifth of its length before and after
 DPI = 120
 MOST_LETTERS = 8000  # of a line in README.md
@@ -50,6 +52,12 @@ class _Case:
     packets: _Kept
     context: _Kept
     captures: list[str] = field(default_factory=list)
+    read_until: int | None = None  # reading took too long: only up to here [ns]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """What of a capture has to be looked at [ns]."""
+        return min(int(self.edges[0]), self.since), max(int(self.edges[-1]), self.until)
 
 
 @dataclass
@@ -113,9 +121,14 @@ def write(folder: Path, documents: Sequence[dict[str, Any]], captures: Sequence[
     return len(chosen)
 
 
-def add(folder: Path, documents: Sequence[dict[str, Any]], captures: Sequence[Path], settings: Evidence) -> None:
-    """As `write`, but evidence of other incidents stays: of more than `settings.incidents` the latest written."""
-    with _made(folder, documents, captures, settings) as cases:
+def add(
+    folder: Path, documents: Sequence[dict[str, Any]], captures: Sequence[Path], settings: Evidence, most_s: float
+) -> None:
+    """As `write`, but evidence of other incidents stays: of more than `settings.incidents` the latest written.
+
+    captures : of a live capture, in order of time. After `most_s` seconds reading ends, and README.md says so.
+    """
+    with _made(folder, documents, captures, settings, most_s) as cases:
         _put(folder, cases)
         there = sorted(_there(folder), key=lambda one: (one.stat().st_mtime_ns, one.name))
         for old in there[: max(len(there) - settings.incidents, 0)]:
@@ -124,14 +137,18 @@ def add(folder: Path, documents: Sequence[dict[str, Any]], captures: Sequence[Pa
 
 @contextmanager
 def _made(
-    folder: Path, documents: Sequence[dict[str, Any]], captures: Sequence[Path], settings: Evidence
+    folder: Path,
+    documents: Sequence[dict[str, Any]],
+    captures: Sequence[Path],
+    settings: Evidence,
+    most_s: float | None = None,
 ) -> Iterator[list[_Case]]:
     """The cases, complete in a place of their own, from which they have to be taken."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new.") as name:
             cases = [_case(document, Path(name), settings) for document in documents]
-            _gather(cases, captures)
+            _gather(cases, captures, most_s)
             for case in cases:
                 _finish(case, settings)
             yield cases
@@ -178,25 +195,47 @@ def _case(document: dict[str, Any], new: Path, settings: Evidence) -> _Case:
     )
 
 
-def _gather(cases: list[_Case], captures: Sequence[Path]) -> None:
+def _gather(cases: list[_Case], captures: Sequence[Path], most_s: float | None) -> None:
+    """Read the captures once. most_s: of a live capture, and for so long at most."""
+    if not cases:
+        return
+    spans = [case.span for case in cases]
+    first, last = min(low for low, _ in spans), max(high for _, high in spans)
+    ending = None if most_s is None else time.monotonic() + most_s
     with ExitStack() as stack:
-        for capture, block, table in _blocks(captures):
-            time = table["time"].to_numpy()
-            for case in cases:
-                low, high = min(case.edges[0], case.since), max(case.edges[-1], case.until)
-                near = np.flatnonzero((time >= low) & (time <= high))
-                if not near.size:
-                    continue
-                rows = table.iloc[near]
-                mine = display_filter.select(case.document["display_filter"], rows)
-                beside = _of_hosts(rows, case.hosts) & ~mine & (time[near] >= case.since) & (time[near] <= case.until)
-                counts = np.histogram(time[near[mine]], case.edges)[0]
-                case.mine += counts
-                case.others += np.histogram(time[near], case.edges)[0] - counts
-                case.packets.take(block.select(near[mine]), stack)
-                case.context.take(block.select(near[beside]), stack)
-                if mine.any() and capture.name not in case.captures:
-                    case.captures.append(capture.name)
+        for capture, block in _blocks(captures, first):
+            if ending is not None and len(block):
+                if block.time.min() > last + BACKWARD_NS:
+                    return
+                if time.monotonic() > ending:
+                    for case in cases:
+                        case.read_until = int(block.time[0]) if block.time[0] < case.span[1] else None
+                    return
+            wanted = np.zeros(len(block), bool)
+            for low, high in spans:
+                wanted |= (block.time >= low) & (block.time <= high)
+            if wanted.any():
+                _take(cases, capture, block.select(np.flatnonzero(wanted)), stack)
+
+
+def _take(cases: list[_Case], capture: Path, block: frames.Frames, stack: ExitStack) -> None:
+    table = packets.Decoder().decode(block)
+    when = table["time"].to_numpy()
+    for case in cases:
+        low, high = case.span
+        near = np.flatnonzero((when >= low) & (when <= high))
+        if not near.size:
+            continue
+        rows = table.iloc[near]
+        mine = display_filter.select(case.document["display_filter"], rows)
+        beside = _of_hosts(rows, case.hosts) & ~mine & (when[near] >= case.since) & (when[near] <= case.until)
+        counts = np.histogram(when[near[mine]], case.edges)[0]
+        case.mine += counts
+        case.others += np.histogram(when[near], case.edges)[0] - counts
+        case.packets.take(block.select(near[mine]), stack)
+        case.context.take(block.select(near[beside]), stack)
+        if mine.any() and capture.name not in case.captures:
+            case.captures.append(capture.name)
 
 
 def _of_hosts(rows: pd.DataFrame, hosts: frozenset[str]) -> np.ndarray:
@@ -207,12 +246,25 @@ def _of_hosts(rows: pd.DataFrame, hosts: frozenset[str]) -> np.ndarray:
     return found
 
 
-def _blocks(captures: Sequence[Path]) -> Iterator[tuple[Path, frames.Frames, pd.DataFrame]]:
+def _blocks(captures: Sequence[Path], first: int) -> Iterator[tuple[Path, frames.Frames]]:
+    """All blocks that may hold packets from `first` (ns) on."""
     for capture in captures:
-        decoder = packets.Decoder()
         with frames.open_capture(capture) as source:
+            if byte := _place(capture, first):
+                source.skip_to(byte)
             for block in source:
-                yield capture, block, decoder.decode(block)
+                yield capture, block
+
+
+def _place(capture: Path, first: int) -> int:
+    """The byte of a live capture's pcap before which no packet is from `first` (ns) on, by its manifest; 0: unknown."""
+    try:
+        about = tables.read_json(capture.with_suffix(".json"), "")
+        places = [(tables.nanoseconds(str(end)), int(byte)) for end, byte in about.get("pcap_places", [])]
+    except (tables.InputError, TypeError, ValueError):
+        return 0
+    known = [byte for end, byte in places if end < first and byte < capture.stat().st_size]
+    return max(known, default=0)
 
 
 def _finish(case: _Case, settings: Evidence) -> None:
@@ -277,6 +329,9 @@ def _story(case: _Case, settings: Evidence) -> str:
         "- `incident.json`: the incident as in `incidents.json`.",
         "",
     ]
+    if case.read_until is not None:
+        until = tables.iso(case.read_until)
+        lines += [f"Reading the capture took too long: what came after {until} is in none of these files.", ""]
     return "\n".join(lines)
 
 

@@ -17,6 +17,9 @@ from netnormal.suppressions import Suppressions
 
 QUIET_S = 60  # so long after its last packet it is written again, if it grew
 END_S = 60  # at the end, how long it may take to write what is left
+READ_S = 60  # how long the captures may be read each time
+AGAIN_S = 30  # what failed is tried again after so long, in packet time
+TRIES = 3
 SECOND = 1_000_000_000
 _log = logging.getLogger("netnormal")
 
@@ -48,7 +51,7 @@ class LiveEvidence:
     """A sink (see `netnormal.sinks`) that keeps evidence of incidents as they come, in a thread of its own.
 
     An incident's folder is written when its context is over, and again when it has grown tenfold or has come to rest.
-    Suppressed incidents have none. What fails is said once, and tried again with the incident's next change.
+    Suppressed incidents have none. What fails is said once, and tried again a few times.
     """
 
     def __init__(self, folder: Path, table: Path, settings: Evidence, rules: Suppressions) -> None:
@@ -56,8 +59,10 @@ class LiveEvidence:
         self._known: dict[str, dict[str, Any]] = {}  # grew since it was written, or was not yet
         self._written: dict[str, int] = {}  # packets when it was
         self._from: dict[str, int] = {}  # when it is written first [ns]
+        self._tries: dict[str, int] = {}
         self._job: threading.Thread | None = None
-        self._failed = False
+        self._failed: list[dict[str, Any]] = []  # by the latest job
+        self._failing = False
 
     def scores(self, rows: pd.DataFrame) -> None:
         """Rows are no incidents."""
@@ -75,12 +80,18 @@ class LiveEvidence:
                 self._known[document["incident_id"]] = document
                 end = display_filter.span(document["display_filter"])[1]
                 self._from.setdefault(document["incident_id"], end + round(self._settings.context_s * SECOND))
-        for kept in (self._known, self._written, self._from):  # of far more than are kept, the first come is forgotten
+        for kept in (
+            self._known,
+            self._written,
+            self._from,
+            self._tries,
+        ):  # of far more than are kept, the first come is forgotten
             while len(kept) > 10 * self._settings.incidents:
                 kept.pop(next(iter(kept)))
 
     def tick(self, now_ns: int) -> None:
         if self._job is None or not self._job.is_alive():
+            self._try_again(now_ns)
             self._begin([one for one in self._known.values() if self._due(one, now_ns)])
 
     def close(self) -> None:
@@ -100,6 +111,17 @@ class LiveEvidence:
             return now >= self._from.get(identifier, 0)
         before, rest = self._written[identifier], now - display_filter.span(document["display_filter"])[1]
         return rest >= QUIET_S * SECOND or documents.escalated(document, before)
+
+    def _try_again(self, now: int) -> None:
+        """What the latest job could not write is due later: a segment may have moved while it was read."""
+        for document in self._failed:
+            name = document["incident_id"]
+            self._written.pop(name, None)
+            self._tries[name] = self._tries.get(name, 0) + 1
+            if self._tries[name] < TRIES:
+                self._known.setdefault(name, document)
+                self._from[name] = now + AGAIN_S * SECOND
+        self._failed = []
 
     def _begin(self, documents: list[dict[str, Any]]) -> None:
         chosen = documents[-self._settings.incidents :]
@@ -124,11 +146,9 @@ class LiveEvidence:
         ]
         try:
             if chosen:
-                add(self._folder, chosen, pcaps, self._settings)
-            self._failed = False
+                add(self._folder, chosen, pcaps, self._settings, READ_S)
+            self._failing = False
         except tables.InputError as error:
-            if not self._failed:
+            if not self._failing:
                 _log.warning("no evidence: %s", error)
-            self._failed = True
-            for document in documents:
-                self._written.pop(document["incident_id"], None)
+            self._failing, self._failed = True, documents

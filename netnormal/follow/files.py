@@ -23,11 +23,12 @@ class LiveFiles:
     """scores.csv and anomalies.csv, which grow; incidents.csv and .json, which are replaced; and the bookmark.
 
     documents: the incidents in incidents.json, by id, those that changed last at the end; beyond `most` the first are
-    forgotten and counted in `evicted`. A new one has `resumed` called with a bookmark, or with None to begin anew.
+    forgotten and counted in `evicted`. A file that grew beyond `most_bytes` is cut to the later half of that.
+    A new one has `resumed` called with a bookmark, or with None to begin anew.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.most, self.evicted = folder, most, 0
+    def __init__(self, folder: Path, most: int, most_bytes: int) -> None:
+        self.folder, self.most, self.most_bytes, self.evicted = folder, most, most_bytes, 0
         self.documents: dict[str, dict[str, Any]] = {}
         self._unwritten = True
         self._noticed = -1
@@ -55,7 +56,8 @@ class LiveFiles:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for schema in (SCORES, ANOMALIES):
-                problems += self._open(schema, int(known["lengths"].get(schema.name, 0)))
+                shortened = int(known.get("shortened", {}).get(schema.name, -1))
+                problems += self._open(schema, int(known["lengths"].get(schema.name, 0)), shortened)
         except BlockingIOError:
             what = "another detect.py --follow is writing it"
             raise InputError(self.folder, what, "end that one, or name another --output") from None
@@ -69,12 +71,14 @@ class LiveFiles:
         self._unwritten = True
         return problems
 
-    def _open(self, schema: tables.Schema, length: int) -> list[str]:
+    def _open(self, schema: tables.Schema, length: int, shortened: int) -> list[str]:
+        """Open it as it was when it had `length` bytes, or `shortened` bytes, if it was shortened just then."""
         path = self.folder / f"{schema.name}.csv"
         stream = path.open("r+b" if path.exists() else "w+b")
         self._streams[schema.name] = stream
         earlier.hold(stream)
         size = stream.seek(0, os.SEEK_END)
+        length = shortened if size == shortened else length
         stream.truncate(min(length, size))
         stream.seek(0, os.SEEK_END)
         writer = self._writers[schema.name] = Writer(stream, schema, schema.names if min(length, size) else None)
@@ -100,11 +104,16 @@ class LiveFiles:
     # ------------------------------------------------------------ what comes
 
     def append(self, scores: Sequence[pd.DataFrame], anomalies: Sequence[pd.DataFrame]) -> None:
-        for schema, parts in ((SCORES, scores), (ANOMALIES, anomalies)):
-            for part in parts:
-                self._writers[schema.name].append(part)
-            if parts:
-                self._streams[schema.name].flush()
+        """Raises InputError if there is no room."""
+        try:
+            for schema, parts in ((SCORES, scores), (ANOMALIES, anomalies)):
+                for part in parts:
+                    self._writers[schema.name].append(part)
+                if parts:
+                    self._streams[schema.name].flush()
+        except OSError as error:
+            what = f"cannot be written ({error.strerror})"
+            raise InputError(self.folder, what, "make room: the next start goes on where it was") from error
 
     def take(self, documents: Sequence[dict[str, Any]]) -> None:
         """Incidents that are new or changed."""
@@ -136,8 +145,44 @@ class LiveFiles:
         for stream in self._streams.values():
             stream.flush()
             os.fsync(stream.fileno())
+        kept = {schema.name: self._to_keep(schema) for schema in (SCORES, ANOMALIES)}
+        shorter = {name: data for name, data in kept.items() if data is not None}
+        self._replace_bookmark(state, {"shortened": {name: len(data) for name, data in shorter.items()}})
+        for schema in (SCORES, ANOMALIES):
+            if schema.name in shorter:
+                self._shorten(schema, shorter[schema.name])
+        if shorter:
+            self._replace_bookmark(state, {})
+
+    def _to_keep(self, schema: tables.Schema) -> bytes | None:
+        """The header and the later rows of a file that has grown too large; None if it has not."""
+        stream = self._streams[schema.name]
+        size = stream.tell()
+        if size <= self.most_bytes:
+            return None
+        stream.seek(0)
+        header = stream.readline()
+        stream.seek(size - self.most_bytes // 2)
+        stream.readline()
+        return header + stream.read()
+
+    def _shorten(self, schema: tables.Schema, data: bytes) -> None:
+        """Replace a file by one that has only `data`. Who reads it meanwhile has the old one whole."""
+        path = self.folder / f"{schema.name}.csv"
+        new = path.with_name(f".{path.name}.new")
+        stream = new.open("w+b")
+        earlier.hold(stream)
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+        new.replace(path)
+        self._streams[schema.name].close()
+        self._streams[schema.name] = stream
+        self._writers[schema.name] = Writer(stream, schema, schema.names)
+
+    def _replace_bookmark(self, state: dict[str, Any], more: dict[str, Any]) -> None:
         lengths = {name: stream.tell() for name, stream in self._streams.items()}
-        files = {"lengths": lengths, "incidents": list(self.documents), "evicted": self.evicted}
+        files = {"lengths": lengths, "incidents": list(self.documents), "evicted": self.evicted, **more}
         with tables.atomic(self.folder / BOOKMARK) as temporary, temporary.open("w", encoding="utf-8") as out:
             json.dump({"version": _VERSION, "files": files, **state}, out)
             out.flush()

@@ -102,7 +102,7 @@ class Session:
         rules: Suppressions,
     ) -> None:
         self._source, self._sinks, self._rules, self._quiet = ModelFile(model_path), sinks, rules, False
-        files = LiveFiles(folder, settings.detect.follow.incidents)
+        files = LiveFiles(folder, settings.detect.follow.incidents, round(settings.detect.follow.file_mb * 1e6))
 
         def fresh() -> Detection:
             return Detection(self._source.model, settings, listed, live=True)

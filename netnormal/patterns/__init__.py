@@ -25,10 +25,11 @@ from netnormal.patterns import (
 )
 from netnormal.patterns.calls import CallMemory
 from netnormal.patterns.memory import ScanMemory
+from netnormal.patterns.names import NameMemory
 from netnormal.patterns.view import KINDS, MANY, Earlier, Evidence, Finding, View
 from netnormal.settings import Patterns
 
-__all__ = ["KINDS", "MANY", "CallMemory", "Earlier", "Evidence", "Finding", "ScanMemory", "find"]
+__all__ = ["KINDS", "MANY", "CallMemory", "Earlier", "Evidence", "Finding", "NameMemory", "ScanMemory", "find"]
 
 
 def find(
@@ -39,6 +40,7 @@ def find(
     window_s: int = 0,
     known: Known | None = None,
     memory: ScanMemory | None = None,
+    asked: NameMemory | None = None,
     calls: CallMemory | None = None,
 ) -> list[Finding]:
     """All named behaviours in one closed window, in order of start.
@@ -48,6 +50,7 @@ def find(
     window_s, known : the window's length and what a baseline that does not hold the window had seen; without one,
         patterns that need novelty are not looked for.
     memory : of earlier windows of this length, for scans that are slower than a window; it learns from this one.
+    asked : the same for tunnels in DNS.
     calls : the same for beacons, and for guessing that is slower than a window.
     Each function's docstring says what it calls by its name, and where that comes from.
     """
@@ -69,7 +72,8 @@ def find(
     found += guessed
     found += web.request_floods(view, settings, view.flows_of(guessed))
     found += tunnels.icmp_tunnels(view, settings)
-    found += names.dns_tunnels(view, settings) + names.generated_names(view, settings)
+    found += asked.push(view) if asked is not None else names.dns_tunnels(view, settings)
+    found += names.generated_names(view, settings)
     found += calls.push(view) if calls is not None else []
     found += uploads.uploads(view, settings)
     found += novelty.new_devices(view) + novelty.new_services(view) + novelty.first_contacts(view)

@@ -217,10 +217,10 @@ def _what_followed(view: View, then: np.ndarray, flows: np.ndarray, alive: np.nd
     opens = view.protocol("TCP") & _opens(view)
     ping = view.is_service(PING)
     best: tuple[int, str, int, np.ndarray] = (0, "arp_sweep", asker, np.zeros(0, np.int64))
+    then = then[np.isin(view.destination[then], alive)]  # whom it had not to ask for is not what it sought
     own, others = then[view.source[then] == asker], then[view.source[then] != asker]
     hardware = view.packets["src_mac"].array.codes[view.first]
-    carried = hardware[others] == hardware[flows[0]]
-    others = others[carried & np.isin(view.destination[others], alive)]
+    others = others[hardware[others] == hardware[flows[0]]]
     for rows in (own, others):
         for pattern, kind in (("ping_sweep", ping), ("port_sweep", opens)):
             chosen = rows[kind[rows]]
