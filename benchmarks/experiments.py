@@ -79,7 +79,7 @@ EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is learnt from, what is judged, and where its figures belong: `capture`, `forms`, `dirty`, `benign`, name."""
+    """What is learnt from, what is judged, and the place of its figures: capture, forms, dirty, benign, or a name."""
 
     baseline: pd.DataFrame
     captures: list[compare.Judged]
