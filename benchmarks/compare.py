@@ -11,7 +11,8 @@ unusual row, compared by tail probability. No named patterns. Figures are means 
   probability, times their number (Bonferroni).
 - `extended forest`: splits by random planes (Hariri, Carrasco Kind and Brunner 2019). `forest, range penalty`: a split
   beyond which nothing was learnt adds nothing to the path (as isotree's `penalize_range` does).
-- `kNN`, `HBOS`, `ECOD`, `COPOD`: PyOD's, with its defaults.
+- `kNN`, `HBOS`, `ECOD`, `COPOD`: PyOD's, with its defaults. `forest and kNN`: joined as the groups are.
+- `distance alone`: no model; the length of the vector of distances.
 """
 
 from __future__ import annotations
@@ -109,6 +110,11 @@ class Planes:
         return np.exp2(-total / len(self.trees) / self.scale)
 
 
+def distance(rows: np.ndarray, chosen: TrainModel) -> Score:
+    """Nothing is learnt from the rows: how far is one from what is usual, over all features (Euclid)?"""
+    return lambda new: np.sqrt(np.square(new.astype(np.float64)).sum(axis=1))
+
+
 def of_pyod(make: Callable[[], object]) -> Fit:
     def fit(rows: np.ndarray, chosen: TrainModel) -> Score:
         made = make().fit(rows.astype(np.float64))  # type: ignore[attr-defined]
@@ -122,12 +128,13 @@ MODELS: dict[str, Fit] = {
     "forest, plain": plain_forest,
     "forest, range penalty": lambda rows, chosen: Planes(rows, chosen, axes=True),
     "extended forest": Planes,
+    "distance alone": distance,
     "kNN": of_pyod(KNN),
     "HBOS": of_pyod(HBOS),
     "ECOD": of_pyod(ECOD),
     "COPOD": of_pyod(COPOD),
 }
-SEEDED = ("forest", "forest, plain", "forest, 4 groups", "forest, range penalty", "extended forest")
+SEEDED = ("forest", "forest, plain", "forest, 4 groups", "forest and kNN", "forest, range penalty", "extended forest")
 
 
 # ---------------------------------------------------------------- one window length
@@ -189,6 +196,9 @@ WAYS: dict[str, Way] = {name: Of(fit) for name, fit in MODELS.items()}
 WAYS["forest, 4 groups"] = Joined(
     tuple(Of(forest, lambda name, prefix=prefix: name.startswith(prefix)) for prefix in GROUPS)  # type: ignore[misc]
 )
+
+
+WAYS["forest and kNN"] = Joined((Of(forest), Of(MODELS["kNN"])))
 
 
 # ---------------------------------------------------------------- a capture
@@ -287,7 +297,7 @@ def compared(
 
 
 def main() -> None:
-    names = [*MODELS, "forest, 4 groups"]
+    names = list(WAYS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("baseline", "capture", "labels"):
         parser.add_argument(name)
@@ -302,7 +312,7 @@ def main() -> None:
     for name in args.only:
         seeds = range(1, (args.seeds if name in SEEDED else 1) + 1)
         trained = [replace(chosen, train_model=replace(chosen.train_model, seed=seed)) for seed in seeds]
-        runs = [compared(baseline, judged, name, each) for each in trained]
+        runs = [figures for each in trained for figures in compared(baseline, [judged], WAYS[name], each)]
         table = pd.DataFrame(runs)
         cells = [benchmark.interval(table[key].tolist()) for key in benchmark.FIGURES]
         cells += [benchmark.interval(table[key].tolist(), ".1f") for key in ("found", "false")]

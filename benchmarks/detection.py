@@ -1,10 +1,11 @@
 """How good is the detection, and what does a setting do to it? Trains on one capture, judges a labelled one.
 
-    python -m benchmarks.detection BASELINE CAPTURE LABELS [--seeds 5] [--try trees=100] [--try rows_per_tree=256] …
+    python -m benchmarks.detection BASELINE CAPTURE LABELS [--seeds 5] [--forms 5] [--try trees=100] …
 
 Prints a line for the settings in params.yaml and one for each --try, which changes settings of train_model
 (several at once: --try trees=100,range_extension_share=0), then one per attack for the settings in params.yaml, and
-what the false incidents were.
+what the false incidents were. With --forms so many other forms of CAPTURE (benchmarks.forms) are judged, each by a
+forest of another seed, with the settings in params.yaml; an attack missed in one of them is named.
 Figures are means over the seeds, with their 95 % confidence interval (Student's t). `forest` judges by conversations
 alone; `with patterns` is what detect.py writes.
 """
@@ -22,6 +23,7 @@ import pandas as pd
 import scipy.stats
 import yaml
 
+from benchmarks import forms
 from netnormal import detection, evaluation, features, inputs, model, settings, tables
 
 FIGURES = ("roc_auc", "mean_roc_auc", "recall", "mean_recall")
@@ -80,6 +82,7 @@ def main() -> None:
     for name in ("baseline", "capture", "labels"):
         parser.add_argument(name)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--forms", type=int, default=0)
     parser.add_argument("--try", dest="tries", action="append", default=[], metavar="NAME=VALUE,…")
     args = parser.parse_args()
     chosen = settings.load("params.yaml")
@@ -98,16 +101,31 @@ def main() -> None:
             runs.append(judge(baseline, packets, known, dataclasses.replace(chosen, train_model=train)))
         if not words:
             attacks, false = [run["attacks"] for run in runs], [title for run in runs for title in run["false"]]
-        for name in ("forest", "with patterns"):
-            cells = [interval([run[name][key] for run in runs]) for key in FIGURES]
-            found = "attacks_found_by_forest" if name == "forest" else "attacks_found"
-            for key in (found, "attacks_found_by_pattern", "false_incidents"):
-                shown = key == found or name != "forest"
-                cells.append(interval([run["incidents"][key] for run in runs], ".1f") if shown else "–")
-            print(f"| {words or 'params.yaml'} | {name} | {' | '.join(cells)} |", flush=True)
+        show(words or "params.yaml", runs)
+    if args.forms:
+        before, runs = packets_of(args.baseline), []
+        for seed in range(1, args.forms + 1):
+            train = replace(chosen.train_model, seed=seed)
+            other = forms.form(packets, known, before, seed)
+            runs.append(judge(baseline, *other, dataclasses.replace(chosen, train_model=train)))
+        show(f"{args.forms} other forms", runs)
+        false += [title for run in runs for title in run["false"]]
+        for seed, run in enumerate(runs, 1):
+            for name in run["attacks"].loc[~run["attacks"]["found"], "attack"]:
+                print(f"Not found in form {seed}: {name}")
     show_attacks(pd.concat(attacks), args.seeds)
     for title, count in collections.Counter(false).items():
-        print(f"False, with {count} of {args.seeds} seeds: {title}")
+        print(f"False, {count} times: {title}")
+
+
+def show(words: str, runs: list[dict[str, Any]]) -> None:
+    for name in ("forest", "with patterns"):
+        cells = [interval([run[name][key] for run in runs]) for key in FIGURES]
+        found = "attacks_found_by_forest" if name == "forest" else "attacks_found"
+        for key in (found, "attacks_found_by_pattern", "false_incidents"):
+            shown = key == found or name != "forest"
+            cells.append(interval([run["incidents"][key] for run in runs], ".1f") if shown else "–")
+        print(f"| {words} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 def show_attacks(attacks: pd.DataFrame, seeds: int) -> None:

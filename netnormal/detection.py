@@ -14,7 +14,7 @@ from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
 from netnormal.incidents import IncidentMerger
 from netnormal.model import Model
-from netnormal.notices import INFO, Notices
+from netnormal.notices import INFO, Notices, counts
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
@@ -110,7 +110,7 @@ class PacketVerdicts:
         """A table of tables.LABELLED_PACKETS; `place` says which of `incident_ids` each draft became (-1: none).
 
         A packet of an incident is anomalous and scores at least `least` of that incident, whatever its rows' scores: a
-        named pattern knows what a forest trained on such traffic takes for usual.
+        named pattern knows what a forest trained on such traffic takes for usual. See `joined`.
         """
         # What a short window saw says best which packets it was: a long one sees several incidents of a host at once.
         incident = np.full(self.count, -1, np.int64)
@@ -121,11 +121,20 @@ class PacketVerdicts:
         return pd.DataFrame(
             {
                 "packet": self._number[: self.count],
-                "score": np.maximum(self.scores, np.append(least, 0.0)[incident]),
+                "score": joined(self.scores, np.append(least, 0.0)[incident]),
                 "label": pd.Categorical.from_codes(anomalous.astype(np.int64), LABELS),
                 "incident_id": pd.Categorical.from_codes(incident, incident_ids),
             }
         )
+
+
+def joined(score: np.ndarray | float, least: np.ndarray | float) -> np.ndarray:
+    """Scores of rows, raised to at least `least` of the incident they are in.
+
+    Where that has a name both verdicts count, as 1 - (1 - score) (1 - least), a noisy or (Pearl 1988): what happens to
+    go on beside an attack, between the same hosts, then ranks below it.
+    """
+    return np.where(least >= NAMED_SCORE, 1 - (1 - score) * (1 - least), np.maximum(score, least))
 
 
 class Detection:
@@ -201,6 +210,18 @@ class Detection:
     def due(self, now: int) -> bool:
         """Would `quiet` tell anything new?"""
         return self.windower.due(now) or self.merger.due(now - self.windower.lateness_ns)
+
+    @property
+    def evicted(self) -> dict[str, int]:
+        """What the bounds on memory cut short: packets of windows, incidents' parts, slow scans, calls, notices."""
+        return {
+            "packets": self.windower.evicted,
+            **self.merger.evicted,
+            "scans": self._memory.evicted,
+            "calls": self._calls.evicted,
+            "names": self._asked.evicted,
+            "notices": self.notices.evicted,
+        }
 
     def state(self) -> dict[str, Any]:
         """All that later windows depend on but the packets of the open ones, as values that JSON knows (and NaN).
@@ -339,7 +360,7 @@ class Detection:
     def _changed(self) -> list[dict[str, Any]]:
         changed = self.merger.changed()
         for row in changed:
-            row["score"] = max(row["score"], self._least(row))
+            row["score"] = float(joined(row["score"], self._least(row)))
         found = documents(changed)
         if not self._live:
             self._documents |= {document["incident_id"]: document for document in found}
@@ -370,7 +391,7 @@ class Detection:
                 "anomalies": self.anomalies,
                 "incidents": len(incidents),
                 "incidents_by_severity": {name: severities.count(name) for name in tables.SEVERITIES},
-                "notices": self.notices.counts(),
+                "notices": counts(self.notices.table()),
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
                 "packets_beyond_packets_per_window": self.windower.evicted,

@@ -123,6 +123,11 @@ class Browser:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
         found.click()
 
+    def press(self, selector: str) -> None:
+        """The first element that this CSS selects, whether it is in sight or only under the mouse."""
+        until(lambda: self.all(selector), f"no {selector}", PATIENCE_S)
+        self.driver.execute_script("arguments[0].click()", self.all(selector)[0])
+
     def type(self, name: str, words: str) -> None:
         """Fill the text field with this name, and press Enter."""
         until(lambda: self.all(f"input[aria-label='{name}']"), f"no text field is named {name!r}", PATIENCE_S)
@@ -153,10 +158,10 @@ class Browser:
         return made.rename(self.downloads.parent / made.name)
 
     def settle(self) -> None:
-        """Wait until the charts are drawn: two pictures alike, half a second apart."""
+        """Wait until the charts are drawn: two pictures alike, a quarter of a second apart."""
         last = ""
-        for _ in range(40):
-            time.sleep(0.5)
+        for _ in range(80):
+            time.sleep(0.25)
             shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
             if shot == last:
                 return

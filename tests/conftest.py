@@ -105,6 +105,16 @@ def chain(tmp_path_factory: pytest.TempPathFactory, run_in: Callable[..., object
     return made
 
 
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory, chain: Path, run_in: Callable[..., object]) -> Path:
+    """A folder with packets and results of the sample's mixed part, and the model. Leave it as you found it."""
+    made = tmp_path_factory.mktemp("judged")
+    shutil.copytree(chain / "models", made / "models")
+    run_in(made, "capture.py", "--read", SAMPLE / "mixed.pcap.gz", "-q")
+    run_in(made, "detect.py", "--input", "dataset/captured_data.csv", "-q")
+    return made
+
+
 def _run(
     folder: Path, script: str, arguments: tuple[object, ...], timeout: float, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:

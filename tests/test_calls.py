@@ -87,6 +87,16 @@ def test_the_chance_is_that_of_calls_at_random_times(n, share):
     assert beacons.chance(np.full(n, 20.0)) < 1e-9
 
 
+@pytest.mark.parametrize("n", [9, 15, 24, 50])
+def test_random_calls_do_not_look_like_a_beacon_that_skips(n):
+    random = np.random.default_rng(n)
+    for mean in (3, 30):
+        gaps = 1 + random.exponential(mean, (4000, n))
+        assert np.mean([beacons.chance_of_skipping(one) <= 0.001 for one in gaps]) <= 0.001
+    skips = np.diff(np.flatnonzero(random.random(3 * n) < 0.6)) * 20 * (1 + 0.05 * random.uniform(-1, 1))
+    assert beacons.chance_of_skipping(skips) < 1e-4
+
+
 def long_poll(port_of) -> list[dict]:
     return flat(
         [udp(i * 10, A, FAR, port_of(i), 9999, 40), udp(i * 10 + 0.1, FAR, A, 9999, port_of(i), 40)] for i in range(150)

@@ -64,6 +64,15 @@ def test_a_packet_has_its_highest_score_and_the_incident_of_its_shortest_window(
     assert table["label"].tolist() == ["normal", "anomalous", "normal", "anomalous"]
 
 
+def test_in_an_incident_with_a_name_the_more_unusual_packet_ranks_higher_and_none_below_the_name():
+    verdicts = PacketVerdicts((10,))
+    numbers, of_none = np.arange(1, 5), np.zeros(4, bool)
+    verdicts.add(numbers)
+    verdicts.judge(10, numbers, np.array([0.0, 0.2, 0.9, 0.9]), of_none, np.array([0, 0, 0, 1]))
+    table = verdicts.table(np.array([0, 1]), pd.Index(["I0001", "I0002"]), np.array([0.99, 0.95]))
+    assert table["score"].tolist() == pytest.approx([0.99, 0.992, 0.999, 0.95])
+
+
 def test_packet_numbers_that_do_not_rise_are_refused():
     verdicts = PacketVerdicts((10,))
     verdicts.add(np.array([1, 2]))

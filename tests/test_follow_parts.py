@@ -182,7 +182,7 @@ def test_a_status_is_plain_and_complete(growing):
     Status(follower, growing.clock).write()
     status = json.loads((growing.live / "status.json").read_text())
     assert (status["packets"], status["pid"], status["capture"]) == (400, os.getpid(), str(growing.table))
-    assert set(status["evicted"]) == {"packets", "stories", "drafts", "incidents"}
+    assert set(status["evicted"]) == {"packets", "stories", "drafts", "scans", "calls", "names", "notices", "incidents"}
     assert abs(datetime.fromisoformat(status["written"]).timestamp() - datetime.now(UTC).timestamp()) < 3600
 
 

@@ -15,7 +15,8 @@ from netnormal.dashboard.store import SECOND, Part
 
 @dataclass(frozen=True)
 class Filter:
-    """Which packets. host: an address or a network (10.0.0.0/8); service: TCP/443, TCP, or a port; times in ns.
+    """Which packets. host: an address or a network (10.0.0.0/8); service: TCP/443, TCP, or a port; times in ns;
+    among: the hosts that both ends belong to, if any are named; mac: who sent it, which only packets know.
 
     start and end are both included; on tables of seconds their whole seconds are.
     """
@@ -25,6 +26,8 @@ class Filter:
     service: str = ""
     start: int | None = None
     end: int | None = None
+    among: frozenset[str] = frozenset()
+    mac: str = ""
 
     def hits(self, part: Part) -> bool:
         return (self.start is None or part.end >= self.start) and (self.end is None or part.start <= self.end)
@@ -45,6 +48,10 @@ class Filter:
         if self.host.strip():
             wanted = _Hosts(self.host)
             tests.append(pc.or_(*(_matching(table[name], wanted.has) for name in ends)))
+        if self.among:
+            tests += [_matching(table[name], self.among.__contains__) for name in ends]
+        if self.mac:
+            tests.append(_matching(table["src_mac"], self.mac.__eq__))
         for test in tests:
             mask = test if mask is None else pc.and_(mask, test)
         return table if mask is None else table.filter(mask)

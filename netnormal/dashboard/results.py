@@ -22,6 +22,7 @@ from netnormal.tables import SEVERITIES
 
 MOST_BYTES = 256 << 20  # of a JSON file that is read whole
 MOST_ANOMALIES = 100_000  # whose reasons are counted
+MOST_LISTED = 20  # destinations and services that an incident names
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 #: names of features where a reason begins; of one that begins as another does the longer
 _FEATURE = re.compile(
@@ -94,8 +95,8 @@ def incident(document: Any) -> Incident:
         document["severity"] if document["severity"] in SEVERITIES else "low",
         number(document["score"], 0.0),
         plain(document["source"], 100),
-        tuple(plain(word, 100) for word in list(document.get("destinations") or ())[:20]),
-        tuple(plain(word, 60) for word in list(document.get("services") or ())[:20]),
+        tuple(plain(word, 100) for word in list(document.get("destinations") or ())[:MOST_LISTED]),
+        tuple(plain(word, 60) for word in list(document.get("services") or ())[:MOST_LISTED]),
         int(document["packets"]),
         int(document["bytes"]),
         plain(document.get("reasons") or "", 4000),
@@ -192,6 +193,21 @@ def at(value: Any, *names: str, otherwise: Any = None) -> Any:
             return otherwise
         value = value[name]
     return value
+
+
+def notices(folder: Path) -> pd.DataFrame | None:
+    """What is new and no incident: tables.NOTICES with texts made plain; None without a file. Raises InputError."""
+    path = folder / "notices.csv"
+    seen = signature(path)
+    return _notices(str(path), seen) if seen != (0, 0) else None
+
+
+@functools.lru_cache(maxsize=2)
+def _notices(path: str, seen: tuple[int, int]) -> pd.DataFrame:
+    if seen[1] > MOST_BYTES:
+        raise tables.InputError(path, f"has {seen[1]:,} bytes, too many to show", _DETECT)
+    told = tables.read(path, tables.NOTICES)
+    return told.assign(**{name: [plain(text) for text in told[name]] for name in ("title", "pattern", "source")})
 
 
 # ---------------------------------------------------------------- verdicts on packets

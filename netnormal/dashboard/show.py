@@ -64,6 +64,11 @@ class Data:
         return results.mapping(self.folder / "summary.json")
 
     @property
+    def evidence(self) -> Path:
+        """Where detect.py --evidence keeps packets, also while it follows."""
+        return (self.folder.parent if self.live else self.folder) / "evidence"
+
+    @property
     def status(self) -> dict[str, Any]:
         """What `detect.py --follow` says of itself."""
         return results.mapping(self.folder / "status.json") if self.live else {}
@@ -172,16 +177,19 @@ def problem(error: tables.InputError) -> None:
         st.text(results.plain(error))
 
 
-def card(one: Incident, key: str, verdict: str = "") -> None:
-    """One incident in a few lines, with a button that opens it. verdict: a person's, or why it is hidden."""
+def card(one: Incident, key: str, verdict: str = "", more: str = "") -> None:
+    """One incident in a few lines, with a button that opens it. verdict: a person's, or why it is hidden; more: words
+    of ours to add."""
     with st.container(border=True, key=f"card_{key}_{one.incident_id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             badge(one.severity)
             said = f" · {verdict}" if verdict else ""
-            st.text(f"{story.clock(one.start)} UTC · {one.kind} · score {one.score:.2f}{said}", width="stretch")
+            st.text(f"{story.moment(one.start)} UTC · {one.kind} · score {one.score:.2f}{said}", width="stretch")
             if st.button("Open", key=f"open_{key}_{one.incident_id}", icon=":material/arrow_forward:"):
                 goto("incidents", incident=one.incident_id)
         st.text(one.title)
+        if more:
+            st.caption(more)
 
 
 def goto(page: str, **query: str) -> None:

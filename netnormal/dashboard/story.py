@@ -63,13 +63,15 @@ def words_time(time_ns: int) -> str:
 
 
 def matching(incidents: Iterable[Incident], severities: Sequence[str], text: str) -> list[Incident]:
-    """Those of the severities (none: all) in which every word of `text` occurs."""
+    """Those of the severities (none: all) in which every word of `text` occurs; source:10.0.0.7 is who did it."""
     wanted = text.lower().split()
     chosen = []
     for one in incidents:
         names = (one.incident_id, one.title, one.kind, one.pattern, one.source, one.technique)
         held = " ".join((*names, *one.destinations, *one.services)).lower()
-        if (not severities or one.severity in severities) and all(word in held for word in wanted):
+        did = f"source:{one.source.lower()}"
+        fits = all(word == did if word.startswith("source:") else word in held for word in wanted)
+        if fits and (not severities or one.severity in severities):
             chosen.append(one)
     return chosen
 
@@ -82,12 +84,17 @@ def contested(bindings: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return {ip: names for ip, names in macs.items() if len(names) > 1 and ip not in ("0.0.0.0", "::")}
 
 
-def role(name: str, answered: str, asked: str, macs_addresses: int) -> str:
-    """What a host seems to be: by what it answers, what it asks for, and how many addresses its hardware sends for."""
+LINK = ("ARP", "ICMPv6/135")  # answered by who is on this link
+MANY_ADDRESSES = 8  # that one hardware address sends for; more are a router's
+
+
+def role(name: str, answered: str, asked: str, macs_addresses: int, on_link: bool = False) -> str:
+    """What a host seems to be: by what it answers, what it asks for, how many addresses its hardware sends for, and
+    whether it was asked on this link."""
     if is_group(name):
         return "group address"
-    if macs_addresses > 8:
-        return "behind a router"
+    if macs_addresses > MANY_ADDRESSES:
+        return "router" if on_link else "behind a router"
     serves = [word for word in answered.split() if word.startswith(("TCP/", "UDP/", "SCTP/"))]
     uses = [word for word in asked.split() if word.startswith(("TCP/", "UDP/", "SCTP/"))]
     if serves and uses:

@@ -105,7 +105,14 @@ LABELLED_PACKETS = Schema(
     "python detect.py",
     (
         Column("packet", "int", "as in captured_data.csv", low=1),
-        Column("score", "float", "highest score of its rows; in an incident at least an anomaly's", low=0, high=1),
+        Column(
+            "score",
+            "float",
+            "highest score of its rows; in an incident at least an anomaly's, in one with a name and of medium "
+            "severity or more at least 0.99, and the nearer to 1 the more unusual the row is",
+            low=0,
+            high=1,
+        ),
         Column("label", "text", "normal or anomalous"),
         Column("incident_id", "text", "its incident; of several that of the shortest window", empty="none"),
     ),

@@ -12,6 +12,7 @@ from netnormal.dashboard import show as _show
 from netnormal.dashboard.filters import Filter
 from netnormal.dashboard.pages import verdict
 from netnormal.dashboard.store import Store
+from netnormal.patterns import MANY
 from netnormal.tables import SEVERITIES
 
 PER_PAGE = 20
@@ -52,7 +53,7 @@ def show(data: _show.Data) -> None:
         _show.empty("Nothing was unusual enough to be an incident.")
         return
     severities = st.pills("Severity", SEVERITIES, selection_mode="multi", key="severities")
-    text = st.text_input("Search", key="search", placeholder="address, kind, service, id …")
+    text = st.text_input("Search", key="search", placeholder="address, kind, service, id … or source:10.0.0.7")
     chosen = story.matching(found, severities, text)
     shape = st.segmented_control("Show as", ["Cards", "Table"], default="Cards", key="shape")
     st.caption(f"{len(chosen):,} of {len(found):,}")
@@ -117,12 +118,13 @@ def _one(data: _show.Data, one: results.Incident, found: list[results.Incident],
     _packets(data, one)
     st.subheader("In Wireshark")
     st.code(one.display_filter, language=None, wrap_lines=True)
+    _new(data, one)
     _others(data, one, [other for other in found if other.incident_id not in hidden])
 
 
 def _packets(data: _show.Data, one: results.Incident) -> None:
     store = data.store
-    evidence = data.folder / "evidence" / one.incident_id / "packets.pcap"
+    evidence = data.evidence / one.incident_id / "packets.pcap"
     st.subheader("Its packets")
     if evidence.is_file():
         st.download_button(
@@ -143,9 +145,19 @@ def _packets(data: _show.Data, one: results.Incident) -> None:
         _show.chart(charts.around(table, width, one, _show.look()), "With whom the source spoke around the incident")
     made = data.verdicts()
     numbers = made.numbers(one.incident_id) if made is not None else None
-    host = one.source if numbers is None and one.source != "many" else ""
-    chosen = Filter(host=host, start=one.start, end=one.end) if numbers is None else Filter()
-    packet_table(store, chosen, "incident", numbers)
+    packet_table(store, told_of(one) if numbers is None else Filter(), "incident", numbers)
+
+
+def told_of(one: results.Incident) -> Filter:
+    """What an incident says of its packets, for where no file says which they are: while a capture is followed."""
+    service = " ".join(one.services) if len(one.services) < results.MOST_LISTED else ""
+    liar = one.document["evidence"].get("hardware_address")  # in the name of others, so addresses say nothing
+    if isinstance(liar, str):
+        return Filter(service=service, start=one.start, end=one.end, mac=liar)
+    source = one.source if one.source != MANY else ""
+    whole = source and len(one.destinations) < results.MOST_LISTED
+    among = frozenset({source, *one.destinations}) if whole else frozenset[str]()
+    return Filter(host=source, service=service, start=one.start, end=one.end, among=among)
 
 
 def packet_table(store: Store, chosen: Filter, key: str, numbers: np.ndarray | None = None) -> None:
@@ -174,6 +186,16 @@ def packet_table(store: Store, chosen: Filter, key: str, numbers: np.ndarray | N
             )
     if source is None:
         st.text(why)
+
+
+def _new(data: _show.Data, one: results.Incident) -> None:
+    """What the same host did for the first time."""
+    told = results.notices(data.folder)
+    own = [] if told is None else list(told["title"][told["source"] == one.source])
+    if own:
+        st.subheader("What is new about this source")
+        for title in own[:PER_PAGE]:
+            st.text(title)
 
 
 def _others(data: _show.Data, one: results.Incident, found: list[results.Incident]) -> None:

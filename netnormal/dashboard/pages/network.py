@@ -26,14 +26,15 @@ def show(data: _show.Data) -> None:
     bindings, pairs = questions.bindings(store), questions.pairs(store, Filter())
     before = changes.baseline(data.model)
     _normal(before)
+    answered = questions.answered(store)
     if before is not None:
-        _changed(changes.changes(before, pairs, questions.answered(store)))
+        _changed(changes.changes(before, pairs, answered))
     st.subheader("Who asked whom")
     st.caption("The busiest hosts, those of incidents first. A ring marks a source of incidents.")
     _show.chart(charts.matrix(pairs, {one.source for one in found}, _show.look()), "Which host asked which, by packets")
     st.subheader("Hosts")
     known = before.hosts if before is not None else None
-    _show.table(hosts(questions.hosts(store), bindings, found, known), "hosts", height=400)
+    _show.table(hosts(questions.hosts(store), bindings, answered, found, known), "hosts", height=400)
     _hardware(bindings)
 
 
@@ -112,20 +113,28 @@ def _hardware(bindings: pd.DataFrame) -> None:
 
 
 def hosts(
-    seen: pd.DataFrame, bindings: pd.DataFrame, found: list[results.Incident], known: Collection[str] | None = None
+    seen: pd.DataFrame,
+    bindings: pd.DataFrame,
+    answers: Collection[tuple[str, str]],
+    found: list[results.Incident],
+    known: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """A row for each host: those of incidents first, then by address. known: the baseline's hosts, if there is one."""
     heaviest = bindings.sort_values("packets", ascending=False)
     mac_of = dict(zip(heaviest["ip"][::-1], heaviest["mac"][::-1], strict=True))
     own = set(heaviest.drop_duplicates("mac")["ip"])  # what a hardware address sends most from
     addresses = bindings.groupby("mac").size()
+    near = {host for host, service in answers if service in story.LINK}
     caused, met = _counted([one.source for one in found]), _counted([n for one in found for n in one.destinations])
+
+    def role(host: str, answered: str, asked: str) -> str:
+        shared = int(addresses.get(mac_of.get(host, ""), 0))
+        return story.role(host, answered, asked, 0 if host in own & near else shared, host in near)
+
     rows = [
         {
             "Host": host,
-            "Role": story.role(
-                host, answered, asked, 0 if host in own else int(addresses.get(mac_of.get(host, ""), 0))
-            ),
+            "Role": role(host, answered, asked),
             "In the baseline": "" if known is None else "yes" if host in known else "new",
             "Incidents caused": caused.get(host, 0),
             "Incidents met": met.get(host, 0),

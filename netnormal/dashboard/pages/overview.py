@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pandas as pd
 import streamlit as st
 
-from netnormal import answers
+from netnormal import advice, answers
 from netnormal.dashboard import charts, questions, results, story
 from netnormal.dashboard import show as _show
 from netnormal.dashboard.filters import Filter
@@ -43,6 +44,7 @@ def show_health(data: _show.Data) -> None:
 def show(data: _show.Data) -> None:
     found, hidden = data.shown()
     _incidents(data, found, hidden)
+    _notices(data)
     _traffic(data)
 
 
@@ -68,11 +70,15 @@ def _incidents(data: _show.Data, found: list[results.Incident] | None, hidden: i
     st.subheader("When")
     chart = charts.timeline(found, _show.look(), None if period else span, LANES)
     _show.chart(chart, "Incidents over time, a lane for each source and kind")
+    lanes = len({(one.source, one.kind) for one in found})
+    if lanes > LANES:
+        st.caption(f"The worst {LANES} of {lanes:,} lanes.")
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.subheader("Worst first")
         for one in found[:WORST]:
-            _show.card(one, "overview", data.judged.get(one.incident_id, ""))
+            told = f"How sure: {answers.basis(one.pattern)}. Next: {advice.of(one.pattern).then}"
+            _show.card(one, "overview", data.judged.get(one.incident_id, ""), told)
         if len(found) > WORST and st.button(f"All {len(found):,} incidents", key="all_incidents"):
             _show.goto("incidents")
     with right:
@@ -104,11 +110,26 @@ def _culprit(one: answers.Culprit, number: int) -> None:
             _show.strong(answers.name_of(one.source), f"culprit_{number}")
             many = f"{one.incidents:,} incident{'s' if one.incidents > 1 else ''}"
             if st.button(many, key=f"of_{number}", icon=":material/search:", help="Show its incidents"):
-                st.session_state["search"] = one.source
+                st.session_state["search"] = f"source:{one.source}"
                 _show.goto("incidents")
         st.text(", ".join(one.kinds))
         st.caption("To whom")
         st.text(answers.listed(one.targets, 4) or "nobody in particular")
+
+
+def _notices(data: _show.Data) -> None:
+    told = results.notices(data.folder)
+    if told is None or not len(told):
+        return
+    with st.expander(f"New, but no incident: {len(told):,} notices", key="notices"):
+        st.caption(
+            "What the baseline had never seen, and calls too few to be told from a beacon. No alarm: most networks see "
+            "such things every day. Worth a look where an incident names the same host."
+        )
+        first = [story.moment(start) for start in told["start"]]
+        _show.table(
+            pd.DataFrame({"First (UTC)": first, "What": told["title"], "Host": told["source"]}), "notices_table"
+        )
 
 
 def _traffic(data: _show.Data) -> None:
