@@ -62,6 +62,14 @@ def test_a_beacon_is_recognised_by_its_last_minutes_or_hour_and_begins_with_its_
     assert first.earlier is not None and first.earlier.packets > 0
 
 
+def test_a_baseline_too_short_to_show_that_nobody_calls_so_seldom_says_nothing():
+    def found(baseline_s: float, gap_s: float) -> list[Finding]:
+        known = baseline(session(0, A, B, 80, 1) + session(baseline_s, A, B, 80, 2))
+        return run(called(np.full(100, gap_s), 3590), known)
+
+    assert found(300, 180) == [] and found(400, 180) != [] and found(60, 20) != []
+
+
 def test_every_call_is_counted_once_over_all_windows():
     rows = called(jittered(20, 0.2), 1790)
     found = run(rows)
