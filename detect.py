@@ -42,6 +42,7 @@ from netnormal import (
     frames,
     inputs,
     model,
+    notices,
     sinks,
     stage,
     suppressions,
@@ -111,7 +112,9 @@ def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: S
             raise tables.InputError(args.input, "has no packets", "capture some traffic first")
         found = judge.finish(inputs.manifest(packets) if packets else {})
         shown, hidden = rules.split(found.incidents)
-        found.summary["detection"]["suppressed"] = len(hidden)
+        new, old = rules.notices(found.notices)
+        counted = {"notices": notices.counts(new), "notices_suppressed": old}
+        found.summary["detection"] |= {"suppressed": len(hidden)} | counted
         tables.write(output / "labelled_packets.csv", tables.LABELLED_PACKETS, found.labelled_packets)
         tables.write(output / "incidents.csv", tables.INCIDENTS, found.incidents)
         tables.write_json(output / "incidents.json", found.documents)
@@ -120,7 +123,7 @@ def batch(args: argparse.Namespace, rules: suppressions.Suppressions, outlets: S
         for sink in outlets:
             sink.incidents(found.documents)
     if not args.quiet:
-        verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end")))
+        verdict.show(shown, found.summary, rules.told(hidden, found.summary.get("end"), old))
     if args.evidence:
         told = [document for document in found.documents if rules.reason(document) is None]
         settings = args.settings.detect.evidence

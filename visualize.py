@@ -18,7 +18,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from netnormal import documents, figures, inputs, report, stage, suppressions, tables, tallies
+from netnormal import documents, figures, inputs, notices, report, stage, suppressions, tables, tallies
 
 PAGE_DPI = 150  # of the pictures in the report, at most: it is to stay small enough to send
 
@@ -32,10 +32,10 @@ def main(args: argparse.Namespace) -> str:
         raise tables.InputError(
             results / "incidents.json", "has other incidents than incidents.csv", "run  python detect.py"
         )
-    new = tables.read(results / "notices.csv", tables.NOTICES)
-    summary, about = summed_up(results / "summary.json")
     rules = suppressions.read(args.suppressions, optional=args.suppressions == suppressions.FILE)
     incidents, hidden = rules.split(incidents)
+    new, old = rules.notices(tables.read(results / "notices.csv", tables.NOTICES))
+    summary, about = summed_up(results / "summary.json", new)
     found = tallies.conversations(tables.blocks(results / "anomalies.csv", tables.ANOMALIES))
     labels = results / "labelled_packets.csv"
     seen = tallies.Tallies()
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> str:
             subject=f"{Path(args.capture).name}, {report.span(seen.start, seen.end) if seen.packets else 'no packets'}",
             about=about,
             new=new,
-            hidden=rules.told(hidden, summary.get("end")),
+            hidden=rules.told(hidden, summary.get("end"), old),
         )
         whole.enter_context(tables.atomic(results / "report.html")).write_text(page, "utf-8")
     return f"{len(made)} figures in {output}; {report.headline(incidents)}: open {results / 'report.html'}"
@@ -72,11 +72,12 @@ def looks(draw: partial[figures.Picture], dpi: int) -> dict[str, bytes]:
     return {name: draw(look).png(dpi) for name, look in figures.LOOKS.items()}
 
 
-def summed_up(path: Path) -> tuple[dict[str, Any], report.Facts]:
-    """What detect.py summed up, and the same in words."""
+def summed_up(path: Path, new: pd.DataFrame) -> tuple[dict[str, Any], report.Facts]:
+    """What detect.py summed up, and the same in words, with the notices (tables.NOTICES) that are shown now."""
     remedy = "make it with  python detect.py"
     summary = tables.read_json(path, remedy)
     try:
+        summary["detection"]["notices"] = notices.counts(new)
         return summary, report.facts(summary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise tables.InputError(path, f"is no summary of packets ({error!r})", remedy) from error

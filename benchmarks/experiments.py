@@ -1,11 +1,12 @@
 """What does each part of the features give, and what would others? Leaves out or adds some, and judges again.
 
     python -m benchmarks.experiments BASELINE CAPTURE LABELS [--forms 3] [--seeds 2] [--only NAME …]
-                                     [--wild CAPTURE …] [--benign CAPTURE …]
+                                     [--wild CAPTURE …] [--benign CAPTURE …] [--dirty 0.01]
 
 A forest learns from BASELINE and judges CAPTURE and other forms of it (benchmarks.forms): what helps on one capture
 alone is chance. Captures in --wild are learnt from and judged as benchmarks.wild does. Of captures in --benign, and of
-BASELINE, the first two thirds are learnt from and the last is judged. No named patterns; means over the seeds.
+BASELINE, the first two thirds are learnt from and the last is judged. With --dirty so much of BASELINE becomes attack
+traffic of all kinds (benchmarks.dirty), and CAPTURE is judged once more. No named patterns; means over the seeds.
 
 `false` are hosts and windows with a false row: in CAPTURE and its forms, in the mean, and in the benign thirds.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import compare, forms, ideas, wild
+from benchmarks import compare, dirty, forms, ideas, wild
 from benchmarks import detection as benchmark
 from netnormal import evaluation, features, settings, tables
 
@@ -78,7 +79,7 @@ EXPERIMENTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is learnt from, what is judged, and where its figures belong: `capture`, `forms`, `benign`, or a name."""
+    """What is learnt from, what is judged, and the place of its figures: capture, forms, dirty, benign, or a name."""
 
     baseline: pd.DataFrame
     captures: list[compare.Judged]
@@ -115,6 +116,10 @@ def cases(args: argparse.Namespace, chosen: settings.Settings, slid: bool) -> It
     all_forms = [(packets, known)] + [forms.form(packets, known, baseline, i + 1) for i in range(args.forms)]
     places = ["capture"] + ["forms"] * args.forms
     yield Case(learnt(baseline), [judged(*one) for one in all_forms], places)
+    if args.dirty:
+        kinds = list(range(len(known.names)))
+        mixed = dirty.mixed(baseline, packets, known, kinds, args.dirty, seed=1)
+        yield Case(learnt(mixed), [judged(packets, known)], ["dirty"])
     for path in args.wild:
         before, rest, truth, _ = wild.split(path, chosen)
         yield Case(learnt(before), [judged(rest, truth)], [path.stem])
@@ -149,7 +154,7 @@ def figures(one: Experiment, over: list[Case], chosen: settings.Settings, seeds:
 
 def cells(told: dict[str, pd.DataFrame], places: list[str]) -> list[str]:
     found = []
-    for place in ("capture", "forms"):
+    for place in ("capture", "forms", "dirty"):
         if place in told:
             mean = told[place].mean()
             found += [f"{mean[name]:.3f}" for name in ("mean_roc_auc", "mean_recall")] + [f"{mean['found']:.1f}"]
@@ -166,12 +171,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), default=list(EXPERIMENTS))
     parser.add_argument("--wild", nargs="+", type=Path, default=[], metavar="CAPTURE")
+    parser.add_argument("--dirty", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--benign", nargs="+", default=[], metavar="CAPTURE")
     args = parser.parse_args()
     chosen = settings.load("params.yaml")
     of_forms = ["forms: mean AUC", "mean recall", "found"] if args.forms else []
+    of_dirty = ["dirty: mean AUC", "mean recall", "found"] if args.dirty else []
     names = [path.stem for path in args.wild]
-    heads = ["experiment", "mean AUC", "mean recall", "found", *of_forms, *(f"{name}: AUC" for name in names)]
+    heads = [
+        "experiment",
+        "mean AUC",
+        "mean recall",
+        "found",
+        *of_forms,
+        *of_dirty,
+        *(f"{name}: AUC" for name in names),
+    ]
     print(f"| {' | '.join([*heads, 'false', 'in benign'])} |\n|{'---|' * (len(heads) + 2)}")
     over: dict[bool, list[Case]] = {}
     for name in args.only:

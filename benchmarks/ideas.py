@@ -107,7 +107,7 @@ def change(rows: pd.DataFrame, past: int = 6) -> Columns:
             at = place - place.min() + past
             grid[who, at] = count
             total = np.cumsum(grid, axis=1)
-            before = (total[who, at - 1] - total[who, at - past] + grid[who, at - past]) / past
+            before = (total[who, at - 1] - total[who, at - past] + grid[who, at - past]) / np.clip(at - past, 1, past)
             values[rows.index.get_indexer(part.index)] = np.where(at > past, np.maximum(count - before, 0), np.nan)
         found[f"{name}_change_ratio"] = values
     return found

@@ -14,7 +14,7 @@ from netnormal import features, flows, patterns, tables, traffic
 from netnormal.explanation import Attribution
 from netnormal.incidents import IncidentMerger
 from netnormal.model import Model
-from netnormal.notices import INFO, Notices
+from netnormal.notices import INFO, Notices, counts
 from netnormal.settings import Settings
 from netnormal.threats import ThreatList
 
@@ -211,6 +211,18 @@ class Detection:
         """Would `quiet` tell anything new?"""
         return self.windower.due(now) or self.merger.due(now - self.windower.lateness_ns)
 
+    @property
+    def evicted(self) -> dict[str, int]:
+        """What the bounds on memory cut short: packets of windows, incidents' parts, slow scans, calls, notices."""
+        return {
+            "packets": self.windower.evicted,
+            **self.merger.evicted,
+            "scans": self._memory.evicted,
+            "calls": self._calls.evicted,
+            "names": self._asked.evicted,
+            "notices": self.notices.evicted,
+        }
+
     def state(self) -> dict[str, Any]:
         """All that later windows depend on but the packets of the open ones, as values that JSON knows (and NaN).
 
@@ -379,7 +391,7 @@ class Detection:
                 "anomalies": self.anomalies,
                 "incidents": len(incidents),
                 "incidents_by_severity": {name: severities.count(name) for name in tables.SEVERITIES},
-                "notices": self.notices.counts(),
+                "notices": counts(self.notices.table()),
                 "anomalous_packets": anomalous,
                 "anomalous_packets_ratio": round(anomalous / max(len(packets), 1), 6),
                 "packets_beyond_packets_per_window": self.windower.evicted,

@@ -74,11 +74,6 @@ class Notices:
             )
         return sorted(found, key=lambda row: (row["start"], row["pattern"], row["source"]))
 
-    def counts(self) -> dict[str, int]:
-        """How many there are of each kind."""
-        kinds = [pattern for pattern, _ in self._told]
-        return {pattern: kinds.count(pattern) for pattern in sorted(set(kinds))}
-
     def table(self) -> pd.DataFrame:
         """A table of tables.NOTICES."""
         rows = self.rows()
@@ -101,6 +96,12 @@ class Notices:
         self._told = {(str(pattern), str(source)): dict(one) for pattern, source, one in told}
         if any(pattern not in KINDS for pattern, _ in self._told):
             raise ValueError("unknown notices")
+
+
+def counts(notices: pd.DataFrame) -> dict[str, int]:
+    """How many of these (tables.NOTICES) there are of each kind."""
+    kinds = notices["pattern"].astype(str).tolist()
+    return {pattern: kinds.count(pattern) for pattern in sorted(set(kinds))}
 
 
 def counted(counts: Mapping[str, int]) -> str:

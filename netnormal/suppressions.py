@@ -107,15 +107,31 @@ class Suppressions:
         shown = np.array([reason is None for reason in reasons], bool)
         return incidents[shown].reset_index(drop=True), [reason for reason in reasons if reason is not None]
 
-    def told(self, reasons: Sequence[str], now: str | None) -> list[str]:
+    def notices(self, notices: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """The notices (tables.NOTICES) that are shown, and how many are hidden.
+
+        The hosts that a notice names are its destinations; services are none, and rules with a destination leave them.
+        """
+        shown = []
+        columns = [notices[name].tolist() for name in ("source", "pattern", "what", "start")]
+        for source, pattern, what, start in zip(*columns, strict=True):
+            hosts = [name for name in str(what).split() if "/" not in name and name != source]
+            found = {"source": source, "pattern": pattern, "destinations": hosts, "start": start}
+            shown.append(self.reason(found) is None)
+        left = notices[np.array(shown, bool)].reset_index(drop=True)
+        return left, len(notices) - len(left)
+
+    def told(self, reasons: Sequence[str], now: str | None, notices: int = 0) -> list[str]:
         """What is hidden, and which rules hide nothing any more at packet time `now` (ISO 8601): sentences without
-        a full stop. reasons : as `split` gives them."""
+        a full stop. reasons : as `split` gives them; notices : how many are hidden too."""
         told = []
         if reasons:
             counts = Counter(reasons).most_common()
             why = [f"{text} ({count:,})" if count > 1 else text for text, count in counts[:MOST_TOLD]]
             why += ["…"] if len(counts) > MOST_TOLD else []
             told.append(f"{len(reasons):,} incident{'s' if len(reasons) > 1 else ''} suppressed: {', '.join(why)}")
+        if notices:
+            told.append(f"{notices:,} notice{'s' if notices > 1 else ''} suppressed")
         end = nanoseconds(now) if now else 0
         old = [(rule, rule.expires) for rule in self.rules if rule.expires is not None and rule.expires <= end]
         for rule, expires in old[:MOST_TOLD]:

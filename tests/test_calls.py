@@ -62,6 +62,14 @@ def test_a_beacon_is_recognised_by_its_last_minutes_or_hour_and_begins_with_its_
     assert first.earlier is not None and first.earlier.packets > 0
 
 
+def test_a_baseline_too_short_to_show_that_nobody_calls_so_seldom_says_nothing():
+    def found(baseline_s: float, gap_s: float) -> list[Finding]:
+        known = baseline(session(0, A, B, 80, 1) + session(baseline_s, A, B, 80, 2))
+        return run(called(np.full(100, gap_s), 3590), known)
+
+    assert found(300, 180) == [] and found(400, 180) != [] and found(60, 20) != []
+
+
 def test_every_call_is_counted_once_over_all_windows():
     rows = called(jittered(20, 0.2), 1790)
     found = run(rows)
@@ -85,6 +93,16 @@ def test_the_chance_is_that_of_calls_at_random_times(n, share):
     below = np.mean([beacons.chance(one) <= share for one in gaps])
     assert below == pytest.approx(share, rel=0.5) if n <= beacons.BARS else below <= share
     assert beacons.chance(np.full(n, 20.0)) < 1e-9
+
+
+@pytest.mark.parametrize("n", [9, 15, 24, 50])
+def test_random_calls_do_not_look_like_a_beacon_that_skips(n):
+    random = np.random.default_rng(n)
+    for mean in (3, 30):
+        gaps = 1 + random.exponential(mean, (4000, n))
+        assert np.mean([beacons.chance_of_skipping(one) <= 0.001 for one in gaps]) <= 0.001
+    skips = np.diff(np.flatnonzero(random.random(3 * n) < 0.6)) * 20 * (1 + 0.05 * random.uniform(-1, 1))
+    assert beacons.chance_of_skipping(skips) < 1e-4
 
 
 def long_poll(port_of) -> list[dict]:

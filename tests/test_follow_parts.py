@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def test_a_status_is_plain_and_complete(growing):
     Status(follower, growing.clock).write()
     status = json.loads((growing.live / "status.json").read_text())
     assert (status["packets"], status["pid"], status["capture"]) == (400, os.getpid(), str(growing.table))
-    assert set(status["evicted"]) == {"packets", "stories", "drafts", "incidents"}
+    assert set(status["evicted"]) == {"packets", "stories", "drafts", "scans", "calls", "names", "notices", "incidents"}
     assert abs(datetime.fromisoformat(status["written"]).timestamp() - datetime.now(UTC).timestamp()) < 3600
 
 
@@ -224,6 +225,25 @@ def test_the_units_are_understood_by_systemd(tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     mine = [line for line in done.stderr.splitlines() if "netnormal" in line]
     assert (done.returncode, mine) == (0, []), done.stderr
+
+
+def test_units_that_may_write_little_keep_compiled_code_where_they_may():
+    for unit in (ROOT / "docs/systemd").glob("*.service"):
+        text = unit.read_text()
+        assert "\nCacheDirectory=netnormal\nEnvironment=NUMBA_CACHE_DIR=/var/cache/netnormal" in text, unit.name
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of services on POSIX")
+def test_kernels_compile_where_nothing_may_be_kept(tmp_path):
+    made = tmp_path / "netnormal"
+    shutil.copytree(ROOT / "netnormal/kernels", made / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    for nowhere in (made / "__init__.py", made / "kernels/__pycache__", tmp_path / "home"):
+        nowhere.touch()
+    program = "import numpy as np, netnormal.kernels.frames as k; print(k._u16(np.ones(2, np.uint8), 0, True))"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "257\n"), done.stderr
 
 
 def test_operations_names_the_settings_as_they_are():

@@ -88,7 +88,7 @@ def test_many_windows_make_one_notice_a_host_and_kind(tmp_path):
     assert rows["short_beacon"]["title"] == (
         f"{B} called {FAR} 40 times, about every 2.5 s, for 98 s: too short to say whether it is a beacon"
     )
-    assert some.counts() == {"first_contact": 1, "new_device": 1, "short_beacon": 1}
+    assert notices.counts(some.table()) == {"first_contact": 1, "new_device": 1, "short_beacon": 1}
     assert noticed({"notices": {"new_device": 2, "first_contact": 1}}) == [
         "worth knowing, but no incidents: 2 new devices, 1 first contact: see notices.csv"
     ]

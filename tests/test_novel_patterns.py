@@ -20,8 +20,8 @@ OTHER = "203.0.113.9"
 
 
 def baseline(rows: list[dict]) -> Known:
-    """What a baseline of these packets had seen; without any, that of two hosts that once talked."""
-    rows = rows or session(0, A, B, 80, 40000)
+    """What a baseline of these packets had seen; without any, that of two hosts that talked twice, an hour apart."""
+    rows = rows or session(0, A, B, 80, 40000) + session(3600, A, B, 80, 40001)
     windower = features.Windower(ALL.extract_features)
     packets = table(sorted(rows, key=lambda row: row["time"]))
     parts = [features.features_of(windower.push(packets)), features.features_of(windower.flush())]

@@ -52,6 +52,28 @@ def test_any_other_story_absorbs_what_its_source_does_at_the_very_time():
     assert pushed("slow_http", {(A, C): 0.9, (A, FAR): 0.95}, BESIDE) == {(A, C): "slow_http", (A, FAR): "slow_http"}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "port", "home"), [("port_sweep", 443, 1), ("port_sweep", 22, 0), ("beacon", 443, 0)]
+)
+def test_what_a_source_does_with_the_same_service_soon_after_is_part_of_its_story(pattern, port, home):
+    """As a worm's login at the last of the hosts that it searched."""
+    before, _ = flows(table(session(600, A, FAR, 443, 40000)))
+    evidence = {"calls": 9, "gap_s": 60.0}
+    finding = patterns.Finding(
+        pattern, A, (FAR,), ("TCP/443",), START, START + 600 * SECOND, evidence, np.array([0]), frozenset({FAR})
+    )
+    merger = merger_of()
+    merger.push(10, START + 610 * SECOND, rows_of(before, {}), [finding], before)
+    after, _ = flows(table(session(605, A, C, port, 41000) + session(607, B, C, port, 41002)))
+    some = rows_of(after, {(A, C): 0.95, (B, C): 0.95})
+    of_row, _ = merger.push(60, START + 660 * SECOND, some, [], why=why_of(some))
+    merger.flush()
+    decided, told = dict(merger.decided()), {one["incident_id"]: one["pattern"] for one in merger.changed()}
+    assert [told[decided[draft]] for draft in of_row.tolist()] == [
+        pattern if home else "unusual_behaviour", "unusual_behaviour"
+    ]  # fmt: skip
+
+
 def test_named_tells_drafts_of_patterns_from_those_of_the_model():
     rows = scan(3, 40, 0.01) + session(4, C, FAR, 443, 41000) + session(5, C, B, 80, 42000)
     flow_table, _ = flows(table(sorted(rows, key=lambda row: row["time"])))

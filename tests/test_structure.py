@@ -166,7 +166,7 @@ def test_rooms_do_not_import_in_circles():
 def test_kernels_know_neither_pandas_nor_the_rest_and_nothing_is_compiled_elsewhere():
     for module in MODULES:
         known = outside_names(module)
-        if room(module) == "kernels":
+        if room(module) == "kernels" and module.name != "__init__.py":  # which says where compiled code is kept
             assert known <= {"__future__", "numba", "numpy", "math", PACKAGE.name}, module
         else:
             assert "njit" not in module.read_text("utf-8"), module

@@ -7,6 +7,7 @@ import json
 
 import pandas as pd
 import pytest
+from packets import START
 
 from netnormal import suppressions
 from netnormal.tables import InputError
@@ -124,6 +125,28 @@ def test_terminal_and_report_leave_out_what_the_files_keep(chain, run_in):
     (chain / "suppressions.csv").unlink()
     run_in(chain, "visualize.py", *drawn, "-q")  # taken back, the old incident is shown again
     assert "pings" in (chain / "hiding" / "report.html").read_text("utf-8")
+
+
+def test_rules_hide_notices_too(tmp_path):
+    rows = [
+        ("first_contact", "10.0.0.5", "10.0.0.9 10.0.0.10"),
+        ("first_contact", "10.0.0.6", "10.0.0.9 198.51.100.1"),
+        ("new_service", "10.0.0.5", "TCP/8080"),
+        ("new_device", "10.0.0.7", "10.0.0.7"),
+    ]
+    table = pd.DataFrame(rows, columns=["pattern", "source", "what"]).assign(start=START)
+
+    def left(some):
+        shown, hidden = some.notices(table)
+        assert len(shown) + hidden == len(table)
+        return list(zip(shown["source"], shown["pattern"], strict=True))
+
+    assert left(rules(tmp_path, "10.0.0.5,,,,ours")) == [("10.0.0.6", "first_contact"), ("10.0.0.7", "new_device")]
+    kept = left(rules(tmp_path, ",10.0.0.0/24,,,inside"))
+    assert kept == [("10.0.0.6", "first_contact"), ("10.0.0.5", "new_service"), ("10.0.0.7", "new_device")]
+    late = rules(tmp_path, ",,new_*,1990-01-01,long ago")
+    assert len(left(late)) == 4 and late.notices(table)[1] == 0
+    assert late.told([], None, 2)[0] == "2 notices suppressed"
 
 
 # ---------------------------------------------------------------- rules that are added

@@ -210,7 +210,6 @@ class Follower:
     def evicted(self) -> dict[str, int]:
         """What the bounds on memory cut short."""
         return {
-            "packets": self.detection.windower.evicted,
-            **self.detection.merger.evicted,
+            **self.detection.evicted,
             "incidents": self.files.evicted,
         }

@@ -341,8 +341,8 @@ class IncidentMerger:
 
     def _home(self, draft: Draft) -> Story | None:
         """The named story an unusual conversation is part of: one between the same hosts at about the same time, or one
-        at that very time that its source did, was sent to, or was the victim of (unless the story is STEADY). The
-        nearest in time, then the one that overlaps most."""
+        that its source did then with the same services, or one at that very time that its source did, was sent to, or
+        was the victim of (both unless the story is STEADY). The nearest in time, then the one that overlaps most."""
         near, found = self.settings.absorb_s * SECOND, []
         for story in self._open():
             if story.pattern == UNUSUAL or (distance := story.distance(draft)) > near:
@@ -350,7 +350,8 @@ class IncidentMerger:
             sides = ({story.source}, victims(story))
             known = [any(end in side for side in sides) for end in (draft.source, *draft.destinations)]
             beside = any(known) and distance == 0 and story.pattern not in STEADY
-            if all(known) or beside:
+            alike = draft.source == story.source and draft.services.keys() <= story.services.keys()
+            if all(known) or beside or (alike and story.pattern not in STEADY):
                 found.append(story)
         return min(found, key=lambda s: (s.distance(draft), -s.overlap(draft), s.start, s.pattern), default=None)
 

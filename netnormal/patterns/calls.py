@@ -185,6 +185,7 @@ class CallMemory:
     def _judged(self, view: View, key: tuple[str, str, str], talk: Talk) -> tuple[str, Evidence] | None:
         """The pattern that these calls make, with its evidence; None if they make none."""
         settings = self._settings
+        assert view.known is not None
         untold = len(talk.calls) - talk.told
         protocol, _, port = key[2].partition("/")
         login = protocol == "TCP" and port.isdigit() and int(port) in settings.guess_ports
@@ -199,7 +200,8 @@ class CallMemory:
                 continue
             sizes = np.array([call.sent for call in calls], np.int64)
             found = beacons.judged(np.array([call.begin / SECOND for call in calls]), sizes, span_s, settings)
-            if found.chance > settings.beacon_chance:
+            # A baseline shorter than two gaps may have missed an honest program that calls so seldom.
+            if found.chance > settings.beacon_chance or view.known.span_s < 2 * found.gap_s:
                 continue
             if found.score >= settings.beacon_score:
                 return "beacon", found.evidence(sizes) | {"calls": untold} | ({"login": 1} if login else {})

@@ -99,7 +99,11 @@ class Database:
         except sa.exc.DBAPIError as error:
             words = self._words(error)
             if not self._live or self._url.get_backend_name() == "sqlite" or _refused(words):
-                raise InputError(self.name, f"cannot be used ({words})", "start or name another --database") from None
+                raise InputError(
+                    self.name,
+                    f"cannot be used ({words})",
+                    "start it, give its password (docs/database.md), or name another",
+                ) from None
             _log.warning("%s does not answer (%s): trying again while up to %s rows wait", self.name, words, self._most)
             self._down = True
         self._thread.start()
