@@ -35,6 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Opened:
     def run(folder: Path, page: str = "", **query: str) -> AppTest:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["dashboard.py", "--cache", str(cache)])
+        monkeypatch.setattr("netnormal.dashboard.app.PATIENCE_S", 120)  # nobody asks again while packets are read
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
         app._page_hash = calc_hash(page)  # it has a way to pages that are files only
         for name, value in query.items():
