@@ -59,6 +59,8 @@ def read(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts) 
         raise InputError(
             "--read", "does not go with --interface, --filter or --append", "filter with  tcpdump -r IN -w OUT"
         )
+    if args.rotate_seconds or args.rotate_mb or args.keep:
+        raise InputError("--read", "does not go with --rotate-seconds, --rotate-mb or --keep", "leave them out")
     if args.detect is not None:
         raise InputError("--read", "does not go with --detect", f"afterwards run  python detect.py --input {args.read}")
     key = anonymize.read_key(args.anonymize) if args.anonymize else None
@@ -121,6 +123,8 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
         )
     if args.append and (args.rotate_seconds or args.rotate_mb):
         raise InputError("--append", "does not go with --rotate-seconds or --rotate-mb", "leave out one of them")
+    if args.keep and not (args.rotate_seconds or args.rotate_mb):
+        raise InputError("--keep", "bounds nothing without segments", "add --rotate-seconds or --rotate-mb")
     if args.anonymize and (args.append or args.database):
         raise InputError("--anonymize", "does not go with --append or --database", "leave out one of them")
     key = anonymize.read_key(args.anonymize) if args.anonymize else None
@@ -158,8 +162,8 @@ def listen(args: argparse.Namespace, table: Path, signals: interrupts.Interrupts
             for block in frames.limited(source, args.count, args.duration):
                 recording.put(block)
                 screen.show(recording.state)
-    for problem in source.problems:
-        stage.log.warning("%s", problem)
+            for problem in source.problems:  # said now: the rest may take its time
+                stage.log.warning("%s", problem)
     if not args.quiet:
         stage.terminal.print(live_table.table(recording.state))
     said = sentence(recording, table, recording.undecoded)

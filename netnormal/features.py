@@ -98,7 +98,7 @@ class Windower:
         self._again = -FAR  # windows up to here were closed before a restart
         self._lengths = [(window_s, window_s * SECOND) for window_s in settings.windows_s]
         self.lateness_ns = round(settings.lateness_s * SECOND)
-        self._most = settings.packets_per_window
+        self.most = settings.packets_per_window
         self._open: dict[tuple[int, int], _Open] = {}  # by (end, window_s)
 
     def push(self, packets: pd.DataFrame, mark: Any = None) -> list[Window]:
@@ -167,7 +167,7 @@ class Windower:
         self.evicted, self._again = int(evicted), int(closed)
 
     def _add(self, window: _Open, packets: pd.DataFrame) -> None:
-        room = self._most - window.count
+        room = self.most - window.count
         if len(packets) > room:
             window.evicted += len(packets) - room
             window.until = min(window.until, int(packets["time"].iloc[room]))

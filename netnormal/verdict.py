@@ -17,9 +17,14 @@ MOST_SHOWN = 10
 COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan"}
 
 
-def tell(document: dict[str, Any], again: bool) -> None:
-    """Print one incident (`detection.documents`) in a sentence, as it forms; `again`: it grew much since."""
+def tell(document: dict[str, Any], again: bool, day: str = "") -> None:
+    """Print one incident (`detection.documents`) in a sentence, as it forms; `again`: it grew much since.
+
+    day : a date to print before it.
+    """
     console = Console(highlight=False, soft_wrap=True)
+    if day:
+        console.print(f"{day}, UTC", style="dim")
     severity, clock = document["severity"], document["start"][11:19]
     title = plain(document["title"]) + ("  (goes on)" if again else "")
     console.print(
@@ -61,13 +66,20 @@ def show(incidents: pd.DataFrame, summary: dict[str, Any], also: Sequence[str] =
         if len(incidents) > MOST_SHOWN:
             console.print(f"… and {len(incidents) - MOST_SHOWN:,} more")
         console.print("(times are UTC)", style="dim")
-    for line in (*also, *noticed(found)):
+    for line in (*also, *beyond(found), *noticed(found)):
         console.print(Text(f"{line[:1].upper()}{line[1:]}.", "dim"))
     health = summary.get("health")
     if health and health["status"] != "ok":
         console.print()
         console.print(Text(f"Health: {health['status']}: {'; '.join(health['reasons'])}", "yellow"))
     console.print()
+
+
+def beyond(found: dict[str, Any]) -> list[str]:
+    """What the summary's section `detection` says of windows that were too full, as `noticed` does."""
+    count = found["packets_beyond_packets_per_window"]
+    why = "windows keep their first packets only (`extract_features.packets_per_window` in params.yaml)"
+    return [f"{why}: {count:,} packets were left out of one"] if count else []
 
 
 def noticed(found: dict[str, Any]) -> list[str]:

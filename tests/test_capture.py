@@ -138,6 +138,9 @@ def test_bad_input_ends_in_one_sentence_and_leaves_earlier_results_alone(run_scr
         (["--read", "x.pcap", "--output", "x.pcap"], "cannot be the output"),
         (["--read", "x.pcap", "--output", "/proc/nowhere/x.csv"], "cannot be written"),
         (["--read", "x.pcap", "--interface", "lo"], "--read: does not go with --interface"),
+        (["--read", "x.pcap", "--keep", "3"], "--read: does not go with --rotate-seconds"),
+        (["--read", "x.pcap", "--keep-days", "3"], "--keep-days: deletes nothing without --database"),
+        (["--keep", "3"], "--keep: bounds nothing without segments"),
     ],
 )
 def test_arguments_that_cannot_be_followed_are_told_in_one_sentence(run_script, tmp_path, earlier, arguments, words):

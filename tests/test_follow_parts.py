@@ -171,8 +171,23 @@ def test_health_is_ok_then_degraded_then_dead(growing):
     status.write("ended")
     assert health(growing.live, wall.now)[0] == 2
     assert health(growing.live, wall.now)[1].startswith("dead: it ended at ")
+    status.write("failed", "no room")
+    assert health(growing.live, wall.now)[1].startswith("dead: it failed at ")
+    assert health(growing.live, wall.now)[1].endswith(": no room")
     (growing.live / "status.json").write_text('{"written": "soon"}')
     assert health(growing.live)[0] == 2
+
+
+def test_windows_that_are_too_full_are_said(growing):
+    growing.put(part(0, 400))
+    follower = growing.follower()
+    follower.detection.windower.most = 10
+    follower.step()
+    Status(follower, growing.clock).write()
+    status = json.loads((growing.live / "status.json").read_text())
+    left = status["evicted"]["packets"]
+    assert left > 0
+    assert f"windows keep their first 10 packets (packets_per_window): {left} were left out of one" in status["reasons"]
 
 
 def test_a_status_is_plain_and_complete(growing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import sys
@@ -102,6 +103,7 @@ class Session:
         rules: Suppressions,
     ) -> None:
         self._source, self._sinks, self._rules, self._quiet = ModelFile(model_path), sinks, rules, False
+        self._day = ""
         files = LiveFiles(folder, settings.detect.follow.incidents, round(settings.detect.follow.file_mb * 1e6))
 
         def fresh() -> Detection:
@@ -115,7 +117,9 @@ class Session:
         if self._rules.reason(document) is not None:
             self.status.suppressed += not again
         elif not self._quiet:
-            verdict.tell(document, again)
+            day = document["start"][:10]
+            verdict.tell(document, again, day if day != self._day else "")
+            self._day = day
 
     def run(self, quiet: bool, until_eof: bool) -> str:
         """Follow until Ctrl+C or SIGTERM, or (then these are left to who captures) until standard input ends and all is
@@ -128,8 +132,9 @@ class Session:
                 _log.info("following %s%s", self.follower.table, "" if feed else "; Ctrl+C ends it")
                 over = self._follow(lambda: signals.asked and not feed, lambda: feed is None or feed.alive)
                 self.follower.finish(over)
-        except BaseException:
-            self.status.write("failed")
+        except BaseException as error:
+            with contextlib.suppress(InputError):  # what failed first is what is to be told
+                self.status.write("failed", f"{error}" if isinstance(error, InputError) else repr(error))
             raise
         self.status.write("ended")
         counts, folder = self.follower.counts, self.follower.files.folder

@@ -49,8 +49,8 @@ class Status:
                 self._alive_at = -1e9
         return self._clock() - self._alive_at < ALIVE_S
 
-    def write(self, state: str = "following") -> None:
-        """Replace the file, at most every EVERY_S seconds while following."""
+    def write(self, state: str = "following", why: str = "") -> None:
+        """Replace the file, at most every EVERY_S seconds while following. why: it failed."""
         if state == "following" and self._clock() - self._written < EVERY_S:
             return
         self._written = self._clock()
@@ -58,7 +58,7 @@ class Status:
         packet_time = follower.detection.windower.latest if follower.detection.windower.packets else None
         behind = wall - packet_time / 1e9 if packet_time and follower.tail.waiting_bytes else 0.0
         capturing = self.capturing()
-        reasons = self._reasons(capturing, behind)
+        reasons = [why] if why else self._reasons(capturing, behind)
         tables.write_json(
             follower.files.folder / FILE,
             {
@@ -92,7 +92,12 @@ class Status:
             reasons.append(self.problem)
         for name, count in follower.evicted.items():
             if self._rose(name, count):
-                reasons.append(f"memory is bounded: {count:,} {name} were cut short so far")
+                most = follower.detection.windower.most
+                windows = (
+                    f"windows keep their first {most:,} packets (packets_per_window): {count:,} were left out of one"
+                )
+                short = f"memory is bounded: {count:,} {name} were cut short so far"
+                reasons.append(windows if name == "packets" else short)
         for name, words in (("kernel_drops", "the kernel"), ("interface_drops", "the interface")):
             lost, packets = self._manifest.get(name) or 0, self._manifest.get("packets") or 0
             if self._rose(name, lost) and lost > (self._manifest.get("drop_share_limit") or 0.0) * (lost + packets):
@@ -121,6 +126,8 @@ def health(folder: Path, now: float | None = None) -> tuple[int, str]:
         return DEAD, f"dead: {error}"
     except (KeyError, TypeError, ValueError) as error:
         return DEAD, f"dead: {folder / FILE}: is no status ({error!r})"
+    if state == "failed":
+        return DEAD, f"dead: it failed at {status['written']}: {'; '.join(reasons)}"
     if state != "following":
         return DEAD, f"dead: it ended at {status['written']}"
     if age > DEAD_S:

@@ -21,6 +21,7 @@ from netnormal.sinks.database import Capture, Database
 from netnormal.sinks.eve import Eve
 from netnormal.sinks.indicators import Indicators
 from netnormal.suppressions import Suppressions
+from netnormal.tables import InputError
 
 __all__ = [
     "Capture",
@@ -81,6 +82,8 @@ def opened(args: Any, settings: Settings, rules: Suppressions) -> list[Sink]:
 
 def database_of(args: Any, most_waiting: int, live: bool) -> Database | None:
     """The database that `--database` names, not started yet. Raises InputError if it is no address of one."""
+    if args.keep_days and args.database is None:
+        raise InputError("--keep-days", "deletes nothing without --database", "add it, or leave out both")
     return None if args.database is None else Database(url_of(args.database), most_waiting, live, args.keep_days)
 
 
