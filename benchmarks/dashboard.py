@@ -4,13 +4,16 @@
 
 Makes the capture in FOLDER (a temporary one, unless named; a second run uses what is there): the sample's packets again
 and again, judged by detect.py with a model of its baseline. Then it starts dashboard.py with an empty cache, and again
-with the cache it made, and prints how long each page takes from the address to the last chart (the first page: to the
-incidents, to the first figures of traffic, and to all of it), how long each interaction takes, and the most memory.
+with the cache it made, and prints what a reader waits, by the browser's own clock: from the address to the incidents,
+to the first figures of traffic and to all of it; from a click to the last words of the page that comes. Last the most
+memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -64,65 +67,102 @@ def memory_mb(process: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
-def timed(what: str, act: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    act()
-    seconds = time.perf_counter() - start
-    print(f"| {what} | {seconds:.2f} |", flush=True)
-    return seconds
+#: Run in each new page: when words of WORDS were first there [ms after the address was asked for].
+FIRST_SEEN = """
+window.seen = {};
+setInterval(() => WORDS.filter(words => !(words in window.seen) && document.body?.textContent.includes(words))
+  .forEach(words => window.seen[words] = performance.now()), 20)
+"""
+#: Arguments: words, and the figure before. From the next click or Enter to when the words are there, the figure is
+#: another, and nothing that is out of date is left [ms].
+WAITED = """
+const [words, before] = arguments;
+const ready = () => document.body.textContent.includes(words) && !document.querySelector("[data-stale='true']") &&
+  (before === null || ![before, undefined].includes(document.querySelector('[data-testid=stMetricValue]')?.innerText));
+window.waited = null;
+let started = false;
+const begin = event => {
+  if (started || (event.type == 'keydown' && event.key != 'Enter')) return;
+  started = true;
+  const start = performance.now();
+  const timer = setInterval(() => {
+    if (ready()) { clearInterval(timer); window.waited = performance.now() - start; }
+  }, 10);
+};
+for (const kind of ['click', 'keydown']) addEventListener(kind, begin, {capture: true});
+"""
 
 
-def visit(folder: Path, place: Path, cold: bool) -> None:
-    print(f"\n| with {'an empty cache' if cold else 'the cache'} | s |\n|---|---|")
-    dashboard: list[browser.Dashboard] = []
-    timed("python dashboard.py, until it listens", lambda: dashboard.append(
-        browser.Dashboard(folder, place / "log", "--cache", place / "cache")))  # fmt: skip
-    (served,) = dashboard
-    chromium = browser.Browser(place)
-    driver = chromium.driver
-    chromium.open(f"{served.url}_stcore/health", "ok")  # Chromium itself has started
+class Visit:
+    """A reader of the dashboard in `folder`; `seconds`: what was waited for → how long."""
 
-    def first_page() -> None:
+    def __init__(self, folder: Path, place: Path) -> None:
+        self.seconds: dict[str, float] = {}
         start = time.perf_counter()
-        driver.get(served.url)
-        for words, what in (("Worst first", "the incidents"), ("Mbit a second", "figures of traffic")):
-            chromium.wait(words, still=False)
-            print(f"| first page: {what} | {time.perf_counter() - start:.2f} |")
+        self.dashboard = browser.Dashboard(folder, place / "log", "--cache", place / "cache")
+        self.seconds["`python dashboard.py`, until it listens"] = time.perf_counter() - start
+        self.chromium = browser.Browser(place)
+        self.chromium.open(f"{self.dashboard.url}_stcore/health", "ok")  # Chromium itself has started
 
-    first_page()
-    timed("… and until nothing more comes", lambda: settled(chromium))
-    for page, words in (("incidents", "incidents:"), ("traffic", "Packets (CSV)"), ("network", "Hardware addresses"),
-                        ("model", "Against labels"), ("", "Anomalous share")):  # fmt: skip
-        title = (page or "overview").title()
-        timed(f"to {title} by the menu", lambda t=title, w=words: (chromium.click(t, "a"), chromium.wait(w)))  # type: ignore[misc]
-    chromium.click("Traffic", "a")
-    chromium.wait("Packets (CSV)")
-    before = metric(chromium)
-    timed("only UDP", lambda: (chromium.all("[data-testid='stMultiSelect'] input")[0].send_keys("UDP\n"),
-                               changed(chromium, before)))  # fmt: skip
-    before = metric(chromium)
-    timed("only one host", lambda: (chromium.all("input[aria-label='Host']")[0].send_keys("192.168.37.80\n"),
-                                    changed(chromium, before)))  # fmt: skip
-    chromium.click("Overview", "a")
-    chromium.wait("Worst first")
-    timed("an incident", lambda: (chromium.click("Open"), chromium.wait("In Wireshark")))
-    print(f"| most memory of the dashboard [MB] | {memory_mb(served.process.pid):,.0f} |")
-    chromium.close()
-    served.close()
+    def first_page(self) -> None:
+        words = {"Worst first": "to the incidents", "Mbit a second": "to the first figures of traffic"}
+        script = f"const WORDS = {json.dumps(list(words))};{FIRST_SEEN}"
+        self.chromium.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        start = time.perf_counter()
+        self.chromium.driver.get(self.dashboard.url)
+        for each, what in words.items():
+            self.chromium.wait(each, still=False)
+            browser.until(lambda each=each: self._seen(each), each, browser.PATIENCE_S)  # type: ignore[misc]
+            self.seconds[f"first page, {what}"] = self._seen(each) / 1000
+        self.chromium.wait("Reading the packets", absent=True)
+        self.chromium.wait("Anomalous share")
+        self.seconds["... and to all packets read, and nothing more to come"] = time.perf_counter() - start
+
+    def _seen(self, words: str) -> float:
+        return float(self.chromium.run("return window.seen")[words] or 0)
+
+    def wait(self, what: str, act: Callable[[], object], words: str, other_figure: bool = False) -> None:
+        """From what `act` clicks or types to the words, and to another figure in the first tile if so wanted."""
+        figure = "document.querySelector('[data-testid=stMetricValue]').innerText"
+        before = self.chromium.run(f"return {figure}") if other_figure else None
+        self.chromium.driver.execute_script(WAITED, words, before)
+        act()
+        browser.until(lambda: self.chromium.run("return window.waited"), f"{what}: nothing comes", browser.PATIENCE_S)
+        self.seconds[what] = self.chromium.run("return window.waited") / 1000
+        self.chromium.wait(words)
+
+    def look_around(self) -> None:
+        chromium = self.chromium
+        for title, words in (
+            ("Incidents", "Show as"),
+            ("Traffic", "Packets (CSV)"),
+            ("Network", "Hardware addresses"),
+            ("Model", "Against labels"),
+            ("Overview", "Anomalous share"),
+        ):
+            self.wait(f"{title}, by the menu", lambda title=title: chromium.click(title, "a"), words)  # type: ignore[misc]
+        chromium.click("Traffic", "a")
+        chromium.wait("Packets (CSV)")
+        (protocols,) = chromium.all("[data-testid='stMultiSelect'] input")
+        self.wait("only UDP", lambda: protocols.send_keys("UDP\n"), "Packets (CSV)", other_figure=True)
+        (host,) = chromium.all("input[aria-label='Host']")
+        self.wait("only one host", lambda: host.send_keys("192.168.37.80\n"), "Packets (CSV)", other_figure=True)
+        chromium.click("Overview", "a")
+        chromium.wait("Worst first")
+        self.wait("an incident, by its button", lambda: chromium.click("Open"), "In Wireshark")
+        self.seconds["most memory of the dashboard [MB]"] = memory_mb(self.dashboard.process.pid)
+
+    def close(self) -> None:
+        self.chromium.close()
+        self.dashboard.close()
 
 
-def settled(chromium: browser.Browser) -> None:
-    chromium.wait("Reading the packets", absent=True)
-    chromium.wait("Anomalous share")
-
-
-def metric(chromium: browser.Browser) -> str:
-    return str(chromium.run("return document.querySelector('[data-testid=stMetricValue]')?.innerText ?? ''"))
-
-
-def changed(chromium: browser.Browser, before: str) -> None:
-    browser.until(lambda: metric(chromium) not in ("", before), "nothing changes", 60)
-    chromium.wait("Packets (CSV)")
+def visit(folder: Path, place: Path) -> dict[str, float]:
+    made = Visit(folder, place)
+    made.first_page()
+    made.look_around()
+    made.close()
+    return made.seconds
 
 
 def main() -> None:
@@ -136,11 +176,14 @@ def main() -> None:
         if not (folder / "results" / "incidents.json").exists():
             make(folder, args.packets)
         csv = folder / "dataset" / "captured_data.csv"
-        print(f"{args.packets:,} packets, {csv.stat().st_size / 1e6:,.0f} MB of CSV")
+        print(f"{args.packets:,} packets, {csv.stat().st_size / 1e6:,.0f} MB of CSV; load {os.getloadavg()[0]:.1f}\n")
         place = Path(temporary) / "browser"
-        for cold in (True, False):
-            place.mkdir(exist_ok=True)
-            visit(folder, place, cold)
+        place.mkdir()
+        cold, warm = (visit(folder, place) for _ in range(2))
+        print("| | with an empty cache [s] | with the cache [s] |\n|---|---|---|")
+        for what, seconds in cold.items():
+            print(f"| {what} | {seconds:,.3g} | {warm[what]:,.3g} |")
+        print(f"\nload {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

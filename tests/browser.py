@@ -97,6 +97,10 @@ class Browser:
         self.driver.get(url)
         return self.wait(words)
 
+    def leave(self) -> None:
+        """Look at nothing, so that what is asked for next is not asked of a dashboard that is gone."""
+        self.driver.get("about:blank")
+
     def text(self) -> str:
         return str(self.run("return document.body.innerText"))
 

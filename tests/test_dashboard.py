@@ -72,6 +72,18 @@ def test_a_replaced_table_is_read_anew(store: Store, tmp_path: Path) -> None:
     assert follower.packets == 100 and follower.parts[0].first == 9000
 
 
+def test_the_first_packets_are_there_to_see_before_all_are_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    follower = Store(store.capture, tmp_path)
+    publish = follower._publish
+    monkeypatch.setattr(follower, "_publish", lambda state: (publish(state), seen.append(follower.packets)))
+    follower.update()
+    assert 0 < seen[0] < store.packets / 2 and seen[-1] == store.packets
+    assert questions.tally(follower, Filter()).packets == store.packets
+
+
 def test_sums_agree_with_the_packets(store: Store) -> None:
     whole = tables.read(store.capture, tables.PACKETS)
     sums = questions.tally(store, Filter())

@@ -360,6 +360,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_with_their_pac
     finally:
         follower.terminate()
         follower.wait(browser.PATIENCE_S)
+        served.leave()
         if dashboard is not None:
             dashboard.close()
 
@@ -385,6 +386,7 @@ def test_hostile_words_stay_text_on_every_page(served: Served, chain: Path, tmp_
         served.wait("Hides incidents like this one")
         assert_only_text(served)
     finally:
+        served.leave()
         dashboard.close()
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 from dashboards import document
@@ -14,7 +15,8 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from netnormal import feedback, suppressions, tables
-from netnormal.dashboard import results
+from netnormal.dashboard import charts, results
+from netnormal.figures import LIGHT
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 Opened = Callable[..., AppTest]
@@ -33,6 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Opened:
     def run(folder: Path, page: str = "", **query: str) -> AppTest:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["dashboard.py", "--cache", str(cache)])
+        monkeypatch.setattr("netnormal.dashboard.app.PATIENCE_S", 120)  # nobody asks again while packets are read
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
         app._page_hash = calc_hash(page)  # it has a way to pages that are files only
         for name, value in query.items():
@@ -246,6 +249,14 @@ def test_the_network_page_knows_the_router_the_new_hosts_and_who_was_spoofed(jud
     assert "192.168.37.99 was used by " in said(app)
     pairs = app.expander[0].dataframe[0].value
     assert list(pairs.columns) == ["who asked", "whom", "packets", "bytes", "failed attempts"] and len(pairs) > 10
+
+
+def test_the_busiest_hosts_are_shown_with_whom_they_asked_however_many_there_are() -> None:
+    names = ("source", "destination", "packets", "bytes", "failed")
+    rows = [(f"10.0.{i // 250}.{i % 250}", f"10.9.0.{i % 40}", 1000 - i, 60, 0) for i in range(1000)]
+    drawn = charts.matrix(pd.DataFrame(rows, columns=names), {"10.0.3.249"}, LIGHT).to_dict()
+    (cells,) = drawn["datasets"].values()
+    assert len(cells) == 25 and [cell["from"] for cell in cells if cell["suspect"]] == ["10.0.3.249"]
 
 
 def test_the_model_page_shows_metrics_when_labels_were_compared(judged: Path, opened: Opened) -> None:

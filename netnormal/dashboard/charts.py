@@ -23,6 +23,7 @@ alt.data_transformers.disable_max_rows()  # tables here are bounded by their mak
 _LEGEND = alt.Legend(
     orient="top", title=None, symbolType="square", columns=3, labelLimit=90, columnPadding=8, offset=4, padding=0
 )
+_SEVERITIES = alt.Legend(orient="top", title=None, symbolType="square", columns=4, offset=4, padding=0)
 _NAMES = alt.Axis(labelLimit=260, labelOverlap=False)  # every row has its name
 _UTC = alt.Scale(type="utc")
 
@@ -62,7 +63,7 @@ def timeline(
         for one in shown
     ]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))[:most]  # the worst come first
-    rows = [row for row in rows if row["lane"] in lanes]
+    rows = [row for row in reversed(rows) if row["lane"] in lanes]  # the worst are drawn last, over others
     frame = pd.DataFrame(rows)
     order = list(frame.sort_values("start")["lane"].drop_duplicates())
     frame = frame.assign(start=_time(frame["start"].to_numpy()), end=_time(frame["end"].to_numpy()))
@@ -72,13 +73,15 @@ def timeline(
         alt.Chart(frame)
         .mark_bar(cornerRadius=2, height={"band": 0.7})
         .encode(
-            x=alt.X("start:T", scale=_UTC, axis=_axis(low, high)),
+            x=alt.X(
+                "start:T", scale=alt.Scale(type="utc", domain=[low // 10**6, high // 10**6]), axis=_axis(low, high)
+            ),
             x2="end:T",
             y=alt.Y("lane:N", sort=order, title=None, axis=_NAMES),
-            color=alt.Color("severity:N", scale=colours, legend=_LEGEND),
+            color=alt.Color("severity:N", scale=colours, legend=_SEVERITIES),
             tooltip=[alt.Tooltip(f"{name}:N") for name in ("what", "severity", "when")],
         )
-        .properties(height=max(26 * len(order) + 80, 140))
+        .properties(height=max(26 * len(order) + 60, 120))
     )
 
 
@@ -264,16 +267,15 @@ def bars(table: pd.DataFrame, name: str, value: str, said: str, look: Look) -> a
 
 
 def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) -> alt.LayerChart:
-    """Who asked whom: the hosts with most traffic against each other. A ring marks pairs of incidents.
+    """Who asked whom: the hosts that asked most, those of incidents first, and whom they asked most.
 
-    pairs: source, destination, packets, bytes, failed; involved: hosts of incidents.
+    pairs: source, destination, packets, bytes, failed; involved: sources of incidents, whose cells have a ring.
     """
-    weight = pd.concat(
-        [pairs.groupby("source")["packets"].sum(), pairs.groupby("destination")["packets"].sum()]
-    ).groupby(level=0)
-    busiest = list(weight.sum().sort_values(ascending=False).index)
-    kept = sorted(busiest, key=lambda name: (name not in involved, busiest.index(name)))[:most]
-    shown = pairs[pairs["source"].isin(kept) & pairs["destination"].isin(kept)]
+    asking = pairs.groupby("source")["packets"].sum().sort_values(ascending=False, kind="stable")
+    rows = sorted(asking.index, key=lambda name: name not in involved)[:most]
+    asked = pairs[pairs["source"].isin(rows)].groupby("destination")["packets"].sum()
+    columns = list(asked.sort_values(ascending=False, kind="stable").index[:most])
+    shown = pairs[pairs["source"].isin(rows) & pairs["destination"].isin(columns)]
     frame = pd.DataFrame(
         {
             "from": [label(name, 32) for name in shown["source"]],
@@ -284,11 +286,15 @@ def matrix(pairs: pd.DataFrame, involved: set[str], look: Look, most: int = 25) 
             "suspect": shown["source"].isin(involved).to_numpy(),
         }
     )
-    order = [label(name, 32) for name in kept]
     dark = ["#17375e", "#9ecae1"]
     base = alt.Chart(frame).encode(
-        x=alt.X("to:N", sort=order, title="asked", axis=alt.Axis(labelAngle=-60, labelLimit=140, labelOverlap=False)),
-        y=alt.Y("from:N", sort=order, title="who asked", axis=_NAMES),
+        x=alt.X(
+            "to:N",
+            sort=[label(name, 32) for name in columns],
+            title="asked",
+            axis=alt.Axis(labelAngle=-60, labelLimit=140, labelOverlap=False),
+        ),
+        y=alt.Y("from:N", sort=[label(name, 32) for name in rows], title="who asked", axis=_NAMES),
         tooltip=[
             alt.Tooltip("from:N"),
             alt.Tooltip("to:N"),

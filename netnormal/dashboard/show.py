@@ -18,6 +18,7 @@ from netnormal.figures import LIGHT, LOOKS, Look
 from netnormal.plain import plain
 
 _BADGES = {"critical": "violet", "high": "orange", "medium": "yellow", "low": "blue"}
+_FEW_ROWS = 8  # of a table that is as high as they are
 _ICONS = {
     "critical": ":material/error:",
     "high": ":material/warning:",
@@ -151,9 +152,11 @@ def strong(text: str, key: str) -> None:
 
 
 def table(frame: pd.DataFrame, key: str, height: int | Literal["auto"] = "auto") -> None:
-    """A table; numbers with the reader's separators, and nothing where there is nothing."""
+    """A table, at most `height` pixels high; numbers with the reader's separators, nothing where there is nothing."""
     text = frame.select_dtypes(exclude="number").columns
     shown = frame.assign(**{name: frame[name].fillna("") for name in text})
+    if len(frame) < _FEW_ROWS:
+        height = "auto"
     numbers = {name: st.column_config.NumberColumn(format="localized") for name in frame.columns.difference(text)}
     st.dataframe(shown, hide_index=True, width="stretch", key=key, height=height, column_config=numbers)
 
@@ -184,7 +187,7 @@ def card(one: Incident, key: str, verdict: str = "", more: str = "") -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             badge(one.severity)
             said = f" · {verdict}" if verdict else ""
-            st.text(f"{story.moment(one.start)} UTC · {one.kind} · score {one.score:.2f}{said}", width="stretch")
+            st.text(f"{story.moment(one.start)} UTC · {one.kind}{said}", width="stretch")
             if st.button("Open", key=f"open_{key}_{one.incident_id}", icon=":material/arrow_forward:"):
                 goto("incidents", incident=one.incident_id)
         st.text(one.title)

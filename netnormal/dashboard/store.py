@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ PART_ROWS = 250_000
 SECOND = 1_000_000_000
 KEPT_CAPTURES = 6  # caches of captures looked at before; those longest unused are removed
 _READ_BYTES = 24 << 20  # of a CSV at one go
+_FIRST_BYTES = 4 << 20  # the first time, so that there is soon something to see
 _VERSION = 2  # of the files in the cache
 _PROBE = 4096  # bytes at the start and before the end of what was read: are they still the same?
 
@@ -199,15 +200,7 @@ class Store:
         if state.get("identity") == identity:
             return state
         state = self._emptied()
-        waiting: list[pd.DataFrame] = []
-        for block in inputs.packet_blocks(self.capture):
-            waiting.append(block[COLUMNS])
-            while sum(map(len, waiting)) >= PART_ROWS:
-                rows = tables.concat(waiting)
-                self._write(state, len(state["parts"]), rows.iloc[:PART_ROWS])
-                waiting = [rows.iloc[PART_ROWS:]]
-        if sum(map(len, waiting)):
-            self._write(state, len(state["parts"]), tables.concat(waiting))
+        self._append(state, (block[COLUMNS] for block in inputs.packet_blocks(self.capture)))
         state["identity"] = identity
         self._save(state)
         return state
@@ -239,30 +232,42 @@ class Store:
         return same and _digest(file.read(min(state["offset"], _PROBE))) == state.get("tail")
 
     def _read_lines(self, state: dict[str, Any], file: Any, size: int) -> None:
-        changed = not state["parts"]
-        waiting = self._last_part(state)
-        old = len(waiting[0]) if waiting else 0
-        number = len(state["parts"]) - bool(waiting)
-        while state["offset"] < size:
-            file.seek(state["offset"])
-            data = file.read(min(_READ_BYTES, size - state["offset"]))
-            data = data[: data.rfind(b"\n") + 1]
-            if not data:
-                break
-            waiting.append(tables.parse(data, state["header"], tables.PACKETS, self.capture)[COLUMNS])
-            state["offset"] += len(data)
-            while sum(map(len, waiting)) >= PART_ROWS:
-                rows = tables.concat(waiting)
-                self._write(state, number, rows.iloc[:PART_ROWS])
-                waiting, number, old = [rows.iloc[PART_ROWS:]], number + 1, 0
-            changed = True
-        rest = sum(map(len, waiting))
-        if rest > old:
-            self._write(state, number, tables.concat(waiting))
-        if changed:
+        before = state["offset"] if state["parts"] else 0
+        self._append(state, self._blocks(state, file, size))
+        if state["offset"] != before:
             file.seek(max(state["offset"] - _PROBE, 0))
             state["tail"] = _digest(file.read(min(state["offset"], _PROBE)))
             self._save(state)
+
+    def _blocks(self, state: dict[str, Any], file: Any, size: int) -> Iterator[pd.DataFrame]:
+        """The lines up to `size` that are whole; `state` knows where the next one begins."""
+        while state["offset"] < size:
+            file.seek(state["offset"])
+            most = _READ_BYTES if state["parts"] else _FIRST_BYTES
+            data = file.read(min(most, size - state["offset"]))
+            data = data[: data.rfind(b"\n") + 1]
+            if not data:
+                return
+            rows = tables.parse(data, state["header"], tables.PACKETS, self.capture)[COLUMNS]
+            state["offset"] += len(data)
+            yield rows
+
+    def _append(self, state: dict[str, Any], blocks: Iterable[pd.DataFrame]) -> None:
+        """Write packets after those that are there, the last part first; the very first are there to see at once."""
+        waiting = self._last_part(state)
+        number = len(state["parts"]) - bool(waiting)
+        written = sum(map(len, waiting))  # of part `number`
+        for block in blocks:
+            waiting.append(block)
+            while sum(map(len, waiting)) >= PART_ROWS:
+                rows = tables.concat(waiting)
+                self._write(state, number, rows.iloc[:PART_ROWS])
+                waiting, number, written = [rows.iloc[PART_ROWS:]], number + 1, 0
+            if not state["parts"] and sum(map(len, waiting)) > 0:
+                self._write(state, number, tables.concat(waiting))
+                written = sum(map(len, waiting))
+        if sum(map(len, waiting)) > written:
+            self._write(state, number, tables.concat(waiting))
 
     def _last_part(self, state: dict[str, Any]) -> list[pd.DataFrame]:
         """The packets of the last part if it is not full: new ones are added to it."""

@@ -30,7 +30,7 @@ def show(data: _show.Data) -> None:
     if before is not None:
         _changed(changes.changes(before, pairs, answered))
     st.subheader("Who asked whom")
-    st.caption("The busiest hosts, those of incidents first. A ring marks a source of incidents.")
+    st.caption("Who asked most, sources of incidents first, and whom. A ring marks a source of incidents.")
     _show.chart(charts.matrix(pairs, {one.source for one in found}, _show.look()), "Which host asked which, by packets")
     st.subheader("Hosts")
     known = before.hosts if before is not None else None
