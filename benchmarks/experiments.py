@@ -28,6 +28,16 @@ from benchmarks import detection as benchmark
 from netnormal import evaluation, features, settings, tables
 
 
+SETTINGS: dict[str, tuple[float, ...]] = {
+    "trees": (100,),
+    "rows_per_tree": (256, 4096),
+    "range_extension_share": (0, 1),
+    "range_extension_reach": (2, 5),
+    "shrinkage_rows": (5, 100),
+    "spread_floor": (0.1, 0.5),
+}
+
+
 @dataclass(frozen=True)
 class Experiment:
     """`without`: a regular expression for names of features to leave out. `ideas`: names in benchmarks.ideas to add.
@@ -69,6 +79,7 @@ EXPERIMENTS = {
     "with burstiness": Experiment(ideas=("burstiness",)),
     "with flows of the same size": Experiment(ideas=("alike",)),
     "with flows that begin alike": Experiment(ideas=("openings",)),
+    **{f"{name} {value:g}": Experiment(changes={name: value}) for name, values in SETTINGS.items() for value in values},
     "the distance alone, without a forest": Experiment(model="distance alone"),
     "kNN instead of the forest": Experiment(model="kNN"),
     "forest and kNN": Experiment(model="forest and kNN"),
