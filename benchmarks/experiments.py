@@ -27,7 +27,6 @@ from benchmarks import compare, dirty, forms, ideas, wild
 from benchmarks import detection as benchmark
 from netnormal import evaluation, features, settings, tables
 
-
 SETTINGS: dict[str, tuple[float, ...]] = {
     "trees": (100,),
     "rows_per_tree": (256, 4096),
