@@ -9,6 +9,7 @@ with TLS. The model is learnt from the first BASELINE_S seconds, which are not t
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -101,7 +103,7 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
     time.sleep(benign_s)
     print(f"{benign_s:g} s of ordinary use: {len(box.mails)} mails", *subjects(box), sep="\n  ", flush=True)
     for word, attack in ATTACKS.items():
-        known, began = len(box.mails), time.monotonic()
+        known, began, wall = len(box.mails), time.monotonic(), time.time()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         attacking = subprocess.Popen(enter(names["mallory"], *attack), **quiet)
         found = {}
@@ -112,7 +114,13 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
                 found.setdefault("mail", time.monotonic() - began)
             time.sleep(0.05)
         attacking.wait(60)
-        print(word, {way: f"{seconds:.1f} s" for way, seconds in found.items()}, flush=True)
+        said_after = {way: f"{seconds:.1f} s" for way, seconds in found.items()}
+        print(
+            word,
+            said_after,
+            f"its first packet came after {max(first_packet(folder, word) - wall, 0):.0f} s",
+            flush=True,
+        )
         time.sleep(15)
     for program in (detect, recorder):
         program.send_signal(signal.SIGTERM)  # SIGINT is ignored by what began in the background
@@ -124,6 +132,13 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
     with address.engine_of(address.url_of(mariadb.url).set(password=servers.PASSWORD)).connect() as connection:
         for table in ("scores", "incidents"):
             print(f"MariaDB: {connection.scalar(sa.text(f'SELECT COUNT(*) FROM {table}')):,} {table}")
+
+
+def first_packet(folder: Path, word: str) -> float:
+    """When the incident with `word` in its sentence began, by the terminal [s of the epoch, whole]; NaN without one."""
+    day = datetime.now(UTC).date()
+    clocks = [line.split()[0] for line in (folder / "said").read_text().splitlines() if word in line]
+    return datetime.fromisoformat(f"{day}T{clocks[0]}+00:00").timestamp() if clocks else math.nan
 
 
 def subjects(box: receivers.Mailbox) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import following
 import pytest
 from following import Clock, Growing, csv, packets
 
-from netnormal import earlier, model, settings, tables
+from netnormal import detection, earlier, model, settings, tables
 from netnormal.follow import ModelFile, Status, Tail, health
 from netnormal.tables import InputError
 
@@ -118,6 +119,23 @@ def test_an_incident_that_grows_tenfold_is_told_again(growing):
         told = detection_of(grown | {"packets": count})
         follower._take(told)
     assert growing.told == [("I1", False), ("I1", True), ("I1", True)]
+
+
+def test_an_incident_of_a_short_window_does_not_wait_for_a_long_one(growing, monkeypatch):
+    events: list[object] = []
+    judge = detection.Detection._judge
+    monkeypatch.setattr(
+        detection.Detection,
+        "_judge",
+        lambda self, window, rows: events.append(window.window_s) or judge(self, window, rows),
+    )
+    monkeypatch.setattr(growing, "tell", lambda document, again: events.append(document["pattern"]))
+    cut = replace(following.QUICK.extract_features, windows_s=(10, 30))  # both end where the scan has ended
+    monkeypatch.setattr(following, "QUICK", replace(following.QUICK, extract_features=cut))
+    until = packets()["time"].iloc[0] + 35 * 10**9
+    growing.put(part(0, int((packets()["time"] < until).sum())))
+    growing.follower().step()
+    assert events == [10, 10, 10, "port_scan", 30]
 
 
 def detection_of(document):
