@@ -9,7 +9,6 @@ with TLS. The model is learnt from the first BASELINE_S seconds, which are not t
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -20,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -116,7 +115,12 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
             time.sleep(0.05)
         attacking.wait(60)
         said_after = {way: f"{seconds:.1f} s" for way, seconds in found.items()}
-        print(word, said_after, f"its first packet came after {first_packet(folder, word) - wall:.1f} s", flush=True)
+        print(
+            word,
+            said_after,
+            f"its first packet came after {max(first_packet(folder, word) - wall, 0):.0f} s",
+            flush=True,
+        )
         time.sleep(15)
     for program in (detect, recorder):
         program.send_signal(signal.SIGTERM)  # SIGINT is ignored by what began in the background
@@ -131,10 +135,10 @@ def judge(stack: ExitStack, folder: Path, names: dict[str, str], capture: list[o
 
 
 def first_packet(folder: Path, word: str) -> float:
-    """When the latest incident with `word` in its title began, by the capture [s of the epoch]; NaN without one."""
-    told = json.loads((folder / "results/live/incidents.json").read_text("utf-8"))
-    starts = [datetime.fromisoformat(one["start"]).timestamp() for one in told if word in one["title"]]
-    return max(starts, default=math.nan)
+    """When the incident with `word` in its sentence began, by the terminal [s of the epoch, whole]; NaN without one."""
+    day = datetime.now(UTC).date()
+    clocks = [line.split()[0] for line in (folder / "said").read_text().splitlines() if word in line]
+    return datetime.fromisoformat(f"{day}T{clocks[0]}+00:00").timestamp() if clocks else math.nan
 
 
 def subjects(box: receivers.Mailbox) -> list[str]:

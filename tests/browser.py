@@ -31,12 +31,18 @@ def free_port() -> int:
 
 
 class Dashboard:
-    """`python dashboard.py` in `folder`, until `close`. `log`: where its output goes; further options as words."""
+    """`python dashboard.py` (or `streamlit run dashboard.py`) in `folder`, until `close`.
 
-    def __init__(self, folder: Path, log: Path, *options: object) -> None:
+    log: where its output goes; further options as words.
+    """
+
+    def __init__(self, folder: Path, log: Path, *options: object, by_streamlit: bool = False) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
-        command = [sys.executable, str(ROOT / "dashboard.py"), "--port", str(self.port), *map(str, options)]
+        script, words = str(ROOT / "dashboard.py"), [str(word) for word in options]
+        command = [sys.executable, script, "--port", str(self.port), *words]
+        if by_streamlit:
+            command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(self.port), "--", *words]
         environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         self._log = log.open("w+")
         self.process = subprocess.Popen(

@@ -370,7 +370,7 @@ def test_while_a_capture_is_followed_incidents_come_by_themselves_with_their_pac
 
 def test_hostile_words_stay_text_on_every_page(served: Served, chain: Path, tmp_path: Path) -> None:
     hostile(tmp_path, chain / "models")
-    dashboard = browser.Dashboard(tmp_path, tmp_path / "log", "--cache", tmp_path / "cache")
+    dashboard = browser.Dashboard(tmp_path, tmp_path / "log", "--cache", tmp_path / "cache", by_streamlit=True)
     try:
         served.open(dashboard.url, "Mbit a second")
         served.click("New, but no incident", "summary")

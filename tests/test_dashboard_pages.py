@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from streamlit.util import calc_hash
 
 from netnormal import feedback, suppressions, tables
 from netnormal.dashboard import charts, results
+from netnormal.dashboard.store import Store
 from netnormal.figures import LIGHT
 
 pytestmark = pytest.mark.xdist_group("dashboard")
@@ -35,7 +37,11 @@ def opened(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Opened:
     def run(folder: Path, page: str = "", **query: str) -> AppTest:
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["dashboard.py", "--cache", str(cache)])
-        monkeypatch.setattr("netnormal.dashboard.app.PATIENCE_S", 120)  # nobody asks again while packets are read
+        monkeypatch.setattr("netnormal.dashboard.app.PATIENCE_S", 120)
+        table = folder / "dataset" / "captured_data.csv"
+        if table.exists():  # nobody asks again while packets are read
+            with contextlib.suppress(tables.InputError):
+                Store(table, cache).update()
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
         app._page_hash = calc_hash(page)  # it has a way to pages that are files only
         for name, value in query.items():

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import browser
 import pandas as pd
 import pytest
 
@@ -277,6 +278,38 @@ def test_a_browser_shows_it_without_an_error(tmp_path: Path) -> None:
     done = chromium(tmp_path, "--window-size=1280,1600", f"--screenshot={shot}", html.as_uri())
     assert shot.exists() and shot.stat().st_size > 20_000, done.stderr
     assert "CONSOLE" not in done.stderr, re.findall(".*CONSOLE.*", done.stderr)
+
+
+def test_the_summary_fits_one_printed_page(tmp_path: Path) -> None:
+    if not browser.there():
+        pytest.skip(browser.MISSING)
+    kinds = ["arp_spoofing", "syn_flood", "dns_tunnel", "port_sweep", "slow_http", "beacon"] * 4
+    titles = [
+        f"192.168.37.{i % 5} flooded TCP/443 of 192.168.37.178 with 7,736 half-open connections" for i in range(24)
+    ]
+    table = incidents(titles, pattern=pd.Categorical(kinds), source=[f"192.168.37.{i % 5}" for i in range(24)])
+    table = table.assign(destinations="192.168.37.178 192.168.37.145 192.168.37.107 172.21.243.70 192.168.37.1")
+    doubts = ["5 minutes of held-out baseline cannot promise fewer than 886 false incidents a day."] * 3
+    looked_at = report.facts(summary()).looked_at
+    html = report.page(
+        {},
+        table,
+        {name: details("words") for name in table["incident_id"]},
+        subject="captured_data.csv, 2026-11-21 04:08:07 to 04:20:40 UTC (12.6 min)",
+        about=report.Facts(looked_at, True, doubts, []),
+        new=notices(["words"]),
+    )
+    (tmp_path / "report.html").write_text(html, "utf-8")
+    reader = browser.Browser(tmp_path, 718, 1043)  # A4 with margins of 1 cm, in CSS pixels
+    try:
+        reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        reader.open((tmp_path / "report.html").as_uri(), "Made by netnormal")
+        end = reader.run("return document.querySelector('[aria-label=Summary]').getBoundingClientRect().bottom")
+        assert 500 < end <= 1043
+        assert "Who did it" in reader.text() and "How to read this" in reader.text()
+        assert not reader.run("return document.querySelector('header nav').offsetHeight"), "links lead nowhere on paper"
+    finally:
+        reader.close()
 
 
 def test_in_a_browser_nothing_runs_nothing_is_fetched_and_nothing_overflows_a_phone(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ PAGES = {  # no icons: a page's is also the browser's, and that would be fetched
 SOURCES = {"newest": "the newest", "live": "live: detect.py --follow", "whole": "the last whole run of detect.py"}
 POLL_S = 2.0
 POLL_READING_S = 0.5
-PATIENCE_S = 0.3  # how long a page waits for packets before it shows what is there
+PATIENCE_S = 1.0  # how long a page waits for the first packets before it shows what is there
 
 
 def run(args: Any) -> None:

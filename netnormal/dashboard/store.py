@@ -89,6 +89,7 @@ class Store:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._beginning = threading.Lock()
+        self._shown = threading.Event()  # there are packets to see, or there is nothing more to come
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -132,13 +133,21 @@ class Store:
             return self.written != before
 
     def follow(self, patience_s: float) -> None:
-        """Update in a thread, and wait for it no longer than `patience_s`; how it failed is in `failure`."""
+        """Update in a thread, and wait for it, or for the first packets, no longer than `patience_s`.
+
+        How it failed is in `failure`.
+        """
         with self._beginning:
             if self.reading:
                 return
+            known = bool(self.parts)
+            self._shown.clear()
             self._thread = threading.Thread(target=self._update_quietly, daemon=True)
             self._thread.start()
-        self._thread.join(patience_s)
+        if known:
+            self._thread.join(patience_s)
+        else:
+            self._shown.wait(patience_s)
 
     @property
     def reading(self) -> bool:
@@ -151,6 +160,8 @@ class Store:
             self.failure = None
         except tables.InputError as error:
             self.failure = error
+        finally:
+            self._shown.set()
 
     def _publish(self, state: dict[str, Any]) -> None:
         """Let readers see the parts that are complete."""
@@ -293,6 +304,7 @@ class Store:
         state["parts"][number:] = [asdict(part)]
         self.written += 1
         self._publish(state)
+        self._shown.set()
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
