@@ -34,6 +34,8 @@ EVIDENCE = {
     "asked": "{:,} requests",
     "connections": "{:,} connections",
     "open_s": "for {:,} s (median)",
+    "calls": "{:,} calls",
+    "gap_s": "{:,} s apart (median)",
     "bytes_each": "{:,} bytes sent in each",
     "request_bytes": "{:,} bytes in each (median)",
     "request_sizes": "of {:,} sizes",
@@ -56,8 +58,6 @@ EVIDENCE = {
     "names": "{:,} distinct names",
     "letters": "{:,} letters in them",
     "mean_letters": "{:,} letters a name",
-    "calls": "{:,} calls",
-    "gap_s": "{:,} s apart (median)",
     "beacon_score": "RITA's score {}",
     "regularity": "regularity {}",
     "alike_sizes": "alike in size {}",
@@ -89,7 +89,8 @@ def title(
         return int(evidence.get(name, 0))
 
     hosts = max(count("hosts"), len(destinations))
-    to = destinations[0] if len(destinations) == 1 and hosts <= 1 else f"{hosts:,} hosts"
+    few = len(destinations) == hosts <= 2
+    to = _listed(destinations, 2) if few and hosts else f"{hosts:,} hosts"
     by = f"{count('sources'):,} addresses" if source == MANY else source
     if pattern in PROBES:
         words = f"{by} scanned {count('ports'):,} {PROBES[pattern]} of {to} in {span(span_s)}; "
@@ -98,7 +99,7 @@ def title(
         what = {"ping_sweep": "by ping", "arp_sweep": "by ARP"}.get(pattern) or f"for {_listed(_ports(services), 3)}"
         words = f"{by} searched {to} {what} in {span(span_s)}; {count('hosts_answering') or 'none'} answered"
     elif pattern == "syn_flood":
-        words = f"{by} flooded {_listed(services, 1)} of {to} with {count('half_open'):,} half-open connections"
+        words = f"{by} flooded {_listed(services, 3)} of {to} with {count('half_open'):,} half-open connections"
         words += f", up to {count('per_s'):,} a second"
     elif pattern in ("udp_flood", "icmp_flood"):
         what = "UDP packets" if pattern == "udp_flood" else "pings"
@@ -137,12 +138,12 @@ def title(
     elif pattern == "rogue_dhcp":
         words = f"{by} answers as a DHCP server: {count('offers'):,} times in {span(span_s)}, to {to}"
     elif pattern == "beacon":
-        where = _listed(services, 1) + (", a login," if "login" in evidence else "")
+        where = _listed(services, 3) + (", a login," if "login" in evidence else "")
         words = f"{by} called {where} of {to} {count('calls'):,} times in {span(span_s)}, about every "
         words += span(float(evidence["gap_s"]))
     elif pattern == "upload":
         words = (
-            f"{by} sent {size(count('sent_bytes'))} to {to} by {_listed(services, 1)} in {span(span_s)}; the most it "
+            f"{by} sent {size(count('sent_bytes'))} to {to} by {_listed(services, 3)} in {span(span_s)}; the most it "
         )
         words += f"sent before was {size(count('own_most_bytes'))}"
     elif pattern == "threat_list":

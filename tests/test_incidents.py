@@ -185,7 +185,7 @@ def test_scans_nearer_than_the_gap_are_one_incident():
     run = Run(scan(3, 40, 0.01) + scan(200, 40, 0.01, dst=C))
     assert run.brief() == [("port_scan", A)]
     assert run.table["destinations"].iloc[0].split() == [B, C]
-    assert "2 hosts" in run.table["title"].iloc[0]
+    assert "of 10.0.0.2 and 10.0.0.3 in" in run.table["title"].iloc[0]
 
 
 def test_different_sources_and_different_kinds_stay_apart():
@@ -226,7 +226,7 @@ def test_unusual_rows_without_a_name_are_one_incident_of_their_source():
     row = run.table.iloc[0]
     assert (row["score"], row["severity"]) == (0.95, "low") and pd.isna(row["technique"])
     furthest = "failed connections 6, usually up to 2"
-    assert row["title"] == f"{A} behaved unusually towards 2 hosts with TCP/443 in 47 s: {furthest}"
+    assert row["title"] == f"{A} behaved unusually towards {B} and {C} with TCP/443 in 47 s: {furthest}"
     assert row["reasons"] == (
         "failed connections 6 (usually up to 2; 6 spreads out); sent share of the data 6% (usually up to 2%; 0 spreads "
         "out); this service was used by anybody in none of the baseline's windows"
