@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ import pytest
 # The first example compiles kernels; speed is measured by benchmarks/, not here.
 hypothesis.settings.register_profile("netnormal", deadline=None)
 hypothesis.settings.load_profile("netnormal")
+
+# A job in a shell's background ignores Ctrl+C and hands that on; the programs that tests start must hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
