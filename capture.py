@@ -191,8 +191,7 @@ def _detection(args: argparse.Namespace) -> tuple[list[str], dict[str, str], Cal
     return options, environment, say
 
 
-if __name__ == "__main__":
-    sys.argv[1:] = beside.joined(sys.argv[1:])
+def arguments() -> argparse.ArgumentParser:
     parser = stage.parser(__doc__)
     count, seconds = stage.number(1, int, "whole number from 1"), stage.number(0, float, "number above 0")
     parser.add_argument("--read", metavar="FILE", help="a capture file instead of an interface; - is standard input")
@@ -220,4 +219,9 @@ if __name__ == "__main__":
     )
     alive.add_argument("--detect", nargs="?", const="", metavar="OPTIONS", help=beside_us)
     sinks.options(parser)
-    stage.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = beside.joined(sys.argv[1:])
+    stage.run(main, arguments())

@@ -46,16 +46,14 @@ def test_every_torture_file_becomes_a_table_or_one_sentence(shared, tmp_path, mo
     monkeypatch.syspath_prepend(ROOT)
     import capture
 
-    common = {"interface": None, "filter": None, "count": None, "duration": None, "no_pcap": False, "terminal": False}
-    common |= {"list_interfaces": False, "append": False, "anonymize": None, "database": None, "keep_days": None}
-    common["detect"] = None
-    common |= {"settings": settings.load(ROOT / "params.yaml"), "output": str(tmp_path / "out.csv")}
+    common = vars(capture.arguments().parse_args(["--output", str(tmp_path / "out.csv")]))
+    common |= {"settings": settings.load(ROOT / "params.yaml"), "terminal": False}
     refused = {}
     paths = sorted((shared / "data" / "torture").iterdir())
     for path in paths:
         (tmp_path / "out.csv").unlink(missing_ok=True)
         try:
-            sentence = capture.main(argparse.Namespace(read=str(path), **common))
+            sentence = capture.main(argparse.Namespace(**common | {"read": str(path)}))
         except tables.InputError as error:
             refused[path.name] = str(error)
             assert not (tmp_path / "out.csv").exists()
