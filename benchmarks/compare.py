@@ -160,7 +160,7 @@ class Of:
     """
 
     fit: Fit
-    keep: Callable[[str], bool] = lambda name: True
+    prefix: str = ""  # of the features that it sees
     sides: dict[str, str] = field(default_factory=lambda: {c.name: c.side for c in tables.FEATURE_COLUMNS})
 
     def __call__(self, table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
@@ -177,7 +177,7 @@ class Of:
 
     def _scores(self, table: pd.DataFrame, judged: pd.DataFrame, chosen: TrainModel) -> np.ndarray:
         baseline, rows = learnt(table, chosen, self.sides)
-        columns = np.array([self.keep(name) for name in baseline.names])
+        columns = np.array([name.startswith(self.prefix) for name in baseline.names])
         return self.fit(rows[:, columns], chosen)(baseline.distances(judged)[:, columns])
 
 
@@ -193,11 +193,7 @@ class Joined:
 
 
 WAYS: dict[str, Way] = {name: Of(fit) for name, fit in MODELS.items()}
-WAYS["forest, 4 groups"] = Joined(
-    tuple(Of(forest, lambda name, prefix=prefix: name.startswith(prefix)) for prefix in GROUPS)  # type: ignore[misc]
-)
-
-
+WAYS["forest, 4 groups"] = Joined(tuple(Of(forest, prefix=prefix) for prefix in GROUPS))
 WAYS["forest and kNN"] = Joined((Of(forest), Of(MODELS["kNN"])))
 
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from netnormal import frames
@@ -112,7 +113,7 @@ class Visit:
         self.chromium.driver.get(self.dashboard.url)
         for each, what in words.items():
             self.chromium.wait(each, still=False)
-            browser.until(lambda each=each: self._seen(each), each, browser.PATIENCE_S)  # type: ignore[misc]
+            browser.until(partial(self._seen, each), each, browser.PATIENCE_S)
             self.seconds[f"first page, {what}"] = self._seen(each) / 1000
         self.chromium.wait("Reading the packets", absent=True)
         self.chromium.wait("Anomalous share")
@@ -140,7 +141,7 @@ class Visit:
             ("Model", "Against labels"),
             ("Overview", "Anomalous share"),
         ):
-            self.wait(f"{title}, by the menu", lambda title=title: chromium.click(title, "a"), words)  # type: ignore[misc]
+            self.wait(f"{title}, by the menu", partial(chromium.click, title, "a"), words)
         chromium.click("Traffic", "a")
         chromium.wait("Packets (CSV)")
         (protocols,) = chromium.all("[data-testid='stMultiSelect'] input")

@@ -265,7 +265,7 @@ class Detection:
     def _judge_all(self, windows: list[features.Window]) -> Iterator[Judged]:
         # All windows at once take less time, one by one the first of them is known sooner.
         for some in [[window] for window in windows] if self._live else [windows] if windows else []:
-            stored = self._stored or rows_by_window([features.features_of(some)])
+            stored = rows_by_window([features.features_of(some)]) if self._stored is None else self._stored
             for window in some:
                 scores = self._judge(window, next(stored, None))
                 yield Judged([scores], self._anomalies_decided(), self._changed() if self._live else [])

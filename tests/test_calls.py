@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from packets import START, table, tcp, udp
+from remembering import ALL, SETTINGS, windows_find
 from test_novel_patterns import baseline
 from test_patterns import FAR, A, B, flat, session
 
-from netnormal import detection, features, model, settings, words
+from netnormal import detection, features, model, words
 from netnormal.flows import flows
 from netnormal.patterns import CallMemory, Finding, beacons, calls, find
 
-ALL = settings.load(Path(__file__).parent.parent / "params.yaml")
-SETTINGS = ALL.detect.patterns
 SECOND = 1_000_000_000
 
 
 def run(rows: list[dict], known=None, restarts: bool = False) -> list[Finding]:
-    """What the windows of 60 s find, one after the other; with `restarts` from the state of the memory each time."""
-    windower = features.Windower(ALL.extract_features)
-    windows = windower.push(table(sorted(rows, key=lambda row: row["time"]))) + windower.flush()
-    remembered, found = CallMemory(SETTINGS), []
-    for window in windows:
-        if window.window_s == 60:
-            if restarts:
-                state = json.loads(json.dumps(remembered.state()))
-                remembered = CallMemory(SETTINGS)
-                remembered.restore(state)
-            flow_table, flow = flows(window.packets)
-            known = baseline([]) if known is None else known
-            found += find(window.packets, flow_table, flow, SETTINGS, 60, known, calls=remembered)
+    """What the windows of 60 s find, but for notices."""
+    known = baseline([]) if known is None else known
+    found = windows_find(rows, 60, CallMemory, "calls", known, restarts)
     return [one for one in found if one.severity != "info"]
 
 

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 from packets import START, icmp, table, tcp, udp
+from remembering import SETTINGS, windows_find
 from test_patterns import FAR, A, B, flat, host, probe, session
 
-from netnormal import features, settings
 from netnormal.flows import flows
 from netnormal.patterns import Finding, ScanMemory, find, memory
 
-ALL = settings.load(Path(__file__).parent.parent / "params.yaml")
-SETTINGS = ALL.detect.patterns
-
 
 def run(rows: list[dict], restarts: bool = False) -> list[Finding]:
-    """What the windows of 600 s find, one after the other; with `restarts` from the state of the memory each time."""
-    windower = features.Windower(ALL.extract_features)
-    windows = windower.push(table(sorted(rows, key=lambda row: row["time"]))) + windower.flush()
-    remembered, found = ScanMemory(SETTINGS), []
-    for window in windows:
-        if window.window_s == 600:
-            if restarts:
-                state = json.loads(json.dumps(remembered.state()))
-                remembered = ScanMemory(SETTINGS)
-                remembered.restore(state)
-            flow_table, flow = flows(window.packets)
-            found += find(window.packets, flow_table, flow, SETTINGS, 600, None, remembered)
-    return found
+    return windows_find(rows, 600, ScanMemory, "memory", restarts=restarts)
 
 
 @pytest.mark.parametrize("restarts", [False, True])

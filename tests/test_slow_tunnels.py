@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 from packets import START, table, udp
+from remembering import SETTINGS, windows_find
 from test_patterns import A, B
 
-from netnormal import features, settings
 from netnormal.flows import flows
 from netnormal.patterns import Finding, NameMemory, find, names
-
-ALL = settings.load(Path(__file__).parent.parent / "params.yaml")
-SETTINGS = ALL.detect.patterns
 
 
 def asks(time: float, number: int, letters: int = 60, asker: str = A, domain: str = "bad.test") -> dict:
@@ -22,16 +16,7 @@ def asks(time: float, number: int, letters: int = 60, asker: str = A, domain: st
 
 
 def run(rows: list[dict], restarts: bool = False) -> list[Finding]:
-    """What the windows of 600 s find, one after the other; with `restarts` from the state of the memory each time."""
-    windower = features.Windower(ALL.extract_features)
-    remembered, found = NameMemory(SETTINGS), []
-    for window in windower.push(table(sorted(rows, key=lambda row: row["time"]))) + windower.flush():
-        if window.window_s == 600:
-            if restarts:
-                state = json.loads(json.dumps(remembered.state()))
-                remembered = NameMemory(SETTINGS)
-                remembered.restore(state)
-            found += find(window.packets, *flows(window.packets), SETTINGS, 600, asked=remembered)
+    found = windows_find(rows, 600, NameMemory, "asked", restarts=restarts)
     return [one for one in found if one.pattern == "dns_tunnel"]
 
 

@@ -80,12 +80,8 @@ class LiveEvidence:
                 self._known[document["incident_id"]] = document
                 end = display_filter.span(document["display_filter"])[1]
                 self._from.setdefault(document["incident_id"], end + round(self._settings.context_s * SECOND))
-        for kept in (
-            self._known,
-            self._written,
-            self._from,
-            self._tries,
-        ):  # of far more than are kept, the first come is forgotten
+        # Of far more than are kept, the first come is forgotten.
+        for kept in (self._known, self._written, self._from, self._tries):
             while len(kept) > 10 * self._settings.incidents:
                 kept.pop(next(iter(kept)))
 
