@@ -157,7 +157,7 @@ class _Outliving(io.RawIOBase):
     def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
             return os.write(self._descriptor, data)
-        except OSError:
+        except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._descriptor)
             return len(data)
 
