@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MISSING = "needs chromium and chromedriver (apt-get install chromium-driver)"
 PATIENCE_S = 180  # a busy machine is no failure
 _BUSY = "[data-testid='stStatusWidget'], [data-testid='stSpinner'], [data-stale='true']"
+_SEEN = f'return [document.body.innerText, document.querySelector("{_BUSY}") !== null]'
 
 
 def there() -> bool:
@@ -114,24 +115,44 @@ class Browser:
         return self.driver.execute_script(script)
 
     def wait(self, words: str, absent: bool = False, still: bool = True) -> str:
-        """The page's text once it holds `words` (or no longer does), and is `still`: nothing is being computed."""
+        """The page's text at the moment it holds `words` (or no longer does), and is `still`: nothing is computed.
+
+        After a click `words` must be those of the new page alone: the old one stands, and is still, for a moment.
+        """
+        text = ""
 
         def ready() -> bool:
-            return ((words in self.text()) != absent) and not (still and self.all(_BUSY))
+            nonlocal text
+            text, busy = self.run(_SEEN)
+            return (words in text) != absent and not (still and busy)
 
-        until(ready, lambda: f"{words!r} {'stays' if absent else 'does not come'}: {self.text()[:3000]}", PATIENCE_S)
-        return self.text()
+        until(ready, lambda: f"{words!r} {'stays' if absent else 'does not come'}: {text[:3000]}", PATIENCE_S)
+        return text
 
     def all(self, selector: str) -> list[Any]:
         return list(self.driver.find_elements("css selector", selector))
 
     def click(self, words: str, kind: str = "button") -> None:
-        """The first button (or other element) that says `words`, as soon as there is one."""
-        path = f"//{kind}[contains(., '{words}')]"
-        until(lambda: self.driver.find_elements("xpath", path), f"no {kind} says {words!r}", PATIENCE_S)
-        found = self.driver.find_elements("xpath", path)[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-        found.click()
+        """The first button (or other element) that says `words`, as soon as there is one that takes a click."""
+        from selenium.common import exceptions
+
+        moved = (
+            exceptions.StaleElementReferenceException,
+            exceptions.ElementClickInterceptedException,
+            exceptions.ElementNotInteractableException,
+        )
+
+        def clicked() -> bool:
+            found = self.driver.find_elements("xpath", f"//{kind}[contains(., '{words}')]")
+            try:
+                for first in found[:1]:
+                    self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
+                    first.click()
+            except moved:  # the page was drawn anew in between
+                return False
+            return bool(found)
+
+        until(clicked, f"no {kind} that says {words!r} takes a click", PATIENCE_S)
 
     def press(self, selector: str) -> None:
         """The first element that this CSS selects, whether it is in sight or only under the mouse."""
