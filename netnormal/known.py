@@ -97,9 +97,12 @@ class Known:
         return Most(*self._counts(window_s)[row].tolist()) if row is not None else Most()
 
     def most_flows(self, span_s: float, source: str, destination: str, service: str) -> float:
-        """The most flows of a conversation in so long, by the longest windows."""
+        """The flows of a conversation in so long that would be no surprise: the most there were, by the longest
+        windows, and one more, which the baseline may have missed; in proportion where it lasted less than so long."""
         longest = max(self.counts, default=0)
-        return self.most(longest, source, destination, service).flows * max(1.0, span_s / longest) if longest else 0.0
+        seen_s = min(longest, self.span_s)
+        flows = self.most(longest, source, destination, service).flows + 1
+        return flows * max(1.0, span_s / seen_s) if seen_s else float("inf")
 
     def most_asked(self, window_s: int, host: str, service: str) -> int:
         """Requests to a service of a host: the most of each client in a window, together."""
@@ -112,6 +115,14 @@ class Known:
         counts = self._counts(window_s)
         asked = [counts[row, 2] for (source, _, _), row in self.talks.items() if source == host]
         answered = [counts[row, 3] for (_, destination, _), row in self.talks.items() if destination == host]
+        return int(max(asked, default=0)), int(max(answered, default=0))
+
+    def most_taken(self, window_s: int, host: str) -> tuple[int, int]:
+        """The most payload [bytes] that a host inside ever sent to this one in a conversation of a window: asking it,
+        and answering it."""
+        counts = self._counts(window_s)
+        asked = [counts[row, 2] for (source, to, _), row in self.talks.items() if to == host and self.inside(source)]
+        answered = [counts[row, 3] for (who, to, _), row in self.talks.items() if who == host and self.inside(to)]
         return int(max(asked, default=0)), int(max(answered, default=0))
 
     def sent_inside(self, window_s: int) -> tuple[np.ndarray, np.ndarray]:

@@ -180,11 +180,19 @@ def test_who_sends_counts_not_who_asks():
     assert (finding.pattern, finding.source, finding.destinations) == ("upload", A, (FAR,))
 
 
+def test_to_a_host_that_the_network_uploads_to_anyway_three_times_the_most_is_an_upload():
+    assert names(transfer(0, A, OTHER, 443, 3_700_000, 0), baseline(USUAL)) == [("upload", A)]
+    fetched = [*transfer(0, FAR, B, 80, 0, 1_200_000), *USUAL]  # answers count like questions, but apart from them
+    assert names(transfer(0, FAR, A, 80, 0, 3_500_000), baseline(fetched)) == []
+    assert names(transfer(0, FAR, A, 80, 0, 3_700_000), baseline(fetched)) == [("upload", A)]
+
+
 UPLOAD_CONTROLS = {
     "a download": (transfer(0, A, FAR, 443, 100_000, 9_000_000), USUAL),
     "an upload into the network": (transfer(0, FAR, A, 443, 9_000_000, 100_000), USUAL),
     "what it often sends": (transfer(0, B, OTHER, 443, 1_300_000, 0), USUAL),
     "three times its own most, but less than others send": (transfer(0, A, OTHER, 443, 1_150_000, 0), USUAL),
+    "not three times what others send to the same host": (transfer(0, A, OTHER, 443, 3_500_000, 0), USUAL),
     "little": (transfer(0, A, FAR, 443, 900_000, 0), session(0, A, B, 80, 40000)),
     "a stream nobody answers": ([udp(i / 100, A, FAR, 5004, 5004, 50_000) for i in range(60)], USUAL),
 }
@@ -214,6 +222,8 @@ def test_a_baseline_remembers_who_talked_and_how_much():
     assert known.most(600, A, OTHER, "TCP/443") == Most(1, 1, 400_000, 5_000_000, 15)
     assert known.most(600, A, OTHER, "TCP/80") == Most() == known.most(7, A, OTHER, "TCP/443")
     assert known.most_sent(600, OTHER) == (0, 5_000_000)
+    assert known.most_taken(600, OTHER) == (1_200_000, 0)
+    assert known.most_taken(600, A) == (0, 400)  # what B answered
     assert ("TCP/443" in {service for _, service in known.served}) and known.servers("UDP/9999") == {A}
 
 
@@ -244,4 +254,7 @@ def test_few_logins_alike_are_guessing_where_the_baseline_had_not_a_third_of_the
     assert set(names(logins(5, 100), baseline([]))) == {("brute_force", A)}
     assert names(logins(5, 100), None) == names(logins(4, 1), baseline([])) == []
     assert names(logins(5, 100), baseline(logins(2, 60))) == []
+    once = session(0, A, B, 22, 1) + session(3600, A, B, 80, 2)
+    assert names(logins(5, 100), baseline(once)) == [] != names(logins(6, 90), baseline(once))
+    assert names(logins(5, 100), baseline(session(0, A, B, 80, 1) + session(100, A, B, 80, 2))) == []  # too short
     assert names(logins(8, 10), baseline(logins(8, 10))) == [("brute_force", A)]  # so many in so short a time always

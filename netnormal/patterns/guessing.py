@@ -14,24 +14,20 @@ REFUSAL_BYTES = 10_000
 
 
 def brute_force(view: View, settings: Patterns) -> list[Finding]:
-    """Many connections of one source to one login service, close together, or, with an independent baseline, such that
-    it had nothing near it; each with a few words said both ways and answers of nearly the same small size. T1110.
-    Logins over HTTP are seen by `web.guessing`."""
+    """Many connections of one source to one login service, close together, each with a few words said both ways and
+    answers of nearly the same small size. T1110. Fewer and slower ones, where an independent baseline had nothing near
+    them, are seen by `calls.CallMemory`, logins over HTTP by `web.guessing`."""
     said = (view.ints("payload_out") > 0) & (view.ints("payload_in") > 0)
     login = view.protocol("TCP") & view.answered & said & np.isin(view.ints("dst_port"), settings.guess_ports)
     rows = np.flatnonzero(login)
-    least = settings.guess_connections
-    if view.known is not None:
-        least = min(least, settings.guess_connections_new)
-    if len(rows) < least:
+    if len(rows) < settings.guess_connections:
         return []
     group, first = groups(view.source[rows], view.destination[rows], view.service[rows])
-    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= least)
+    wanted = np.flatnonzero(np.bincount(group, minlength=len(first)) >= settings.guess_connections)
     findings = []
     for members in by_group(group, wanted, len(first)):
         flows = rows[members]
-        new = view.known is not None and len(flows) >= settings.web_factor * view.most(int(flows[0])).flows
-        if not (new or _hurried(view.ints("first_packet")[flows], settings)):
+        if not _hurried(view.ints("first_packet")[flows], settings):
             continue
         answer = refusal(view.ints("payload_in")[flows])
         if answer is None:
@@ -50,7 +46,5 @@ def refusal(answers: np.ndarray) -> int | None:
 def _hurried(begun: np.ndarray, settings: Patterns) -> bool:
     """Do so many connections begin (times in order, ns) within `guess_span_s`?"""
     least = settings.guess_connections
-    if len(begun) < least:
-        return False
     apart = begun[least - 1 :] - begun[: len(begun) - least + 1]
     return bool(apart.min() <= settings.guess_span_s * SECOND)

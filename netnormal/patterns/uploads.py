@@ -12,10 +12,10 @@ from netnormal.settings import Patterns
 
 def uploads(view: View, settings: Patterns) -> list[Finding]:
     """A conversation that carries more payload out of a host of the network than ever: `upload_factor` times the most
-    that this host sent in any conversation of a window of this length, in the same role (asking or answering), and
-    more than all such conversations of the network's hosts, or, to a host that it never talked to, more than the
-    share `upload_quantile` of them. At least `upload_bytes`. T1048. Needs a baseline as long as the window at least: in
-    less time, less is sent.
+    that this host sent to anybody, and that any host of the network sent to this receiver, in a conversation of a
+    window of this length, in the same role (asking or answering); and more than all such conversations of the network's
+    hosts, or, to a host that it never talked to, more than the share `upload_quantile` of them. At least
+    `upload_bytes`. T1048. Needs a baseline as long as the window at least: in less time, less is sent.
 
     Who sends counts, not who asked: a file fetched from a host is sent by that host.
     """
@@ -36,10 +36,12 @@ def uploads(view: View, settings: Patterns) -> list[Finding]:
             sender, receiver = ends[role], ends[1 - role]
             if not view.known.inside(sender):
                 continue
-            own, others = view.known.most_sent(view.window_s, sender)[role], view.known.sent_inside(view.window_s)[role]
+            own = view.known.most_sent(view.window_s, sender)[role]
+            taken = view.known.most_taken(view.window_s, receiver)[role]
+            others = view.known.sent_inside(view.window_s)[role]
             share = 1.0 if view.known.met(sender, receiver) else settings.upload_quantile
             usual = int(np.quantile(others, share)) if len(others) else 0
-            if total[g] < settings.upload_factor * own or total[g] <= usual:
+            if total[g] < settings.upload_factor * max(own, taken) or total[g] <= usual:
                 continue
             evidence: Evidence = {
                 "sent_bytes": int(total[g]),
