@@ -256,5 +256,6 @@ def test_few_logins_alike_are_guessing_where_the_baseline_had_not_a_third_of_the
     assert names(logins(5, 100), baseline(logins(2, 60))) == []
     once = session(0, A, B, 22, 1) + session(3600, A, B, 80, 2)
     assert names(logins(5, 100), baseline(once)) == [] != names(logins(6, 90), baseline(once))
-    assert names(logins(5, 100), baseline(session(0, A, B, 80, 1) + session(100, A, B, 80, 2))) == []  # too short
+    short = baseline(session(0, A, B, 80, 1) + session(100, A, B, 80, 2))  # says nothing of five in minutes
+    assert names(logins(5, 100), short) == [] != names(logins(5, 1), short, 10)
     assert names(logins(8, 10), baseline(logins(8, 10))) == [("brute_force", A)]  # so many in so short a time always

@@ -215,8 +215,6 @@ class CallMemory:
         settings = self._settings
         calls = [call for call in talk.last(settings.guess_span_new_s) if call.sent and call.received]
         assert view.known is not None
-        if len(calls) < settings.guess_connections_new:
-            return None
-        if len(calls) < settings.web_factor * view.known.most_flows(settings.guess_span_new_s, *key):
+        if not guessing.is_new(view.known, key, len(calls), settings.guess_span_new_s, settings):
             return None
         return guessing.refusal(np.array([call.received for call in calls], np.int64))
