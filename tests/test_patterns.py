@@ -80,6 +80,30 @@ def test_many_closed_ports_of_one_host_are_a_port_scan_fast_or_slow(answer, apar
     assert finding.technique == "T1046" and finding.severity == "medium"
 
 
+def test_a_scan_of_which_some_probes_were_not_captured_is_known_by_the_refusals():
+    refusals = [tcp(i / 100, B, A, 1 + i, 40000, "RA") for i in range(40)]
+    assert names(refusals) == [("port_scan", A)]
+    (finding,) = findings(refusals + flat(probe(1 + i / 100, A, B, 101 + i, "RA") for i in range(20)))
+    assert (finding.source, len(finding.ports), finding.evidence["refused"]) == (A, 60, 60)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    {
+        "of one server": [tcp(i, B, A, 443, 40000 + i, "RA") for i in range(40)],
+        "of old connections, which acknowledge nothing": [tcp(i, B, A, 1 + i, 40000, "R") for i in range(40)],
+        "of many servers": [tcp(i, host(i), A, 443, 40000 + i, "RA") for i in range(40)],
+        "of what was said": [tcp(i, B, A, 1 + i, 40000, "RA", 20) for i in range(40)],
+        "after an answer": flat(
+            [tcp(i, B, A, 1 + i, 40000, "A"), tcp(i + 0.1, B, A, 1 + i, 40000, "RA")] for i in range(40)
+        ),
+    }.items(),
+    ids=lambda one: one[0],
+)
+def test_connections_that_are_reset_are_no_scan(ends):
+    assert names(ends[1]) == []
+
+
 @pytest.mark.parametrize(
     ("flags", "pattern"), [("-", "null_scan"), ("F", "fin_scan"), ("FPU", "xmas_scan"), ("A", "ack_scan")]
 )

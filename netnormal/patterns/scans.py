@@ -25,7 +25,8 @@ LEAST_FOLLOWED, FOLLOWED_SHARE = 3, 0.5
 def port_scans(view: View, settings: Patterns) -> list[Finding]:
     """Many ports of one host, opened by SYN and mostly in vain: the sequential test over first contacts of
     (source, destination), each port once. Jung et al. 2004. One finding per source."""
-    return _vertical(view, settings, np.flatnonzero(tcp_attempts(view, settings)), "port_scan", settings.scan_ports)
+    tried = tcp_attempts(view, settings) | _refused_unseen(view)
+    return _vertical(view, settings, np.flatnonzero(tried), "port_scan", settings.scan_ports)
 
 
 def udp_scans(view: View, settings: Patterns) -> list[Finding]:
@@ -39,7 +40,8 @@ def stealth_scans(view: View, settings: Patterns) -> list[Finding]:
     one bare ACK that is refused or unheard. The flags have no use there (RFC 9293 3.10.7), so few ports suffice;
     a bare ACK may end an old connection, so it takes as many ports as a port scan."""
     first, out = view.ints("first_flags"), view.ints("flags_out")
-    probe = view.protocol("TCP") & (out & SYN == 0) & (view.ints("payload_out") + view.ints("payload_in") == 0)
+    probe = view.protocol("TCP") & (view.ints("packets_out") > 0) & (out & SYN == 0)
+    probe &= view.ints("payload_out") + view.ints("payload_in") == 0
     kept = FIN | SYN | RST | PSH | ACK | URG  # ECN's bits may come along
     kinds = (
         ("null_scan", 0, settings.stealth_ports),
@@ -90,6 +92,14 @@ def without_repeats(findings: list[Finding]) -> list[Finding]:
 def tcp_attempts(view: View, settings: Patterns) -> np.ndarray:
     """Which flows try to open a connection (bool)."""
     return view.protocol("TCP") & _opens(view) & view.attempt & ~_traces_route(view, settings)
+
+
+def _refused_unseen(view: View) -> np.ndarray:
+    """Flows of which nothing but refusals was captured, RST with ACK, as they answer a SYN (RFC 9293 3.10.7.1): the
+    probe went another way, or was lost to the capture (bool)."""
+    only_resets = (view.ints("packets_out") == 0) & (view.ints("packets_in") == view.ints("rst_in"))
+    refused = (view.ints("flags_in") == RST | ACK) & (view.ints("payload_in") == 0)
+    return view.protocol("TCP") & only_resets & refused
 
 
 def udp_attempts(view: View, settings: Patterns) -> np.ndarray:
