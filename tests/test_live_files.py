@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import random
 import signal
@@ -53,7 +52,8 @@ def test_captures_killed_at_twenty_moments_keep_all_but_the_last_second_and_the_
             for one in running:
                 moved = "the earlier capture did not end by itself; it is now in dataset/captures/"
                 assert (moved in one.error.read_text()) == (turn > 0)
-            moments = sorted((random.uniform(0, 2.5), number) for number in range(4))
+            # in each second one of them, and in the first second each of them once: then nothing may be there yet
+            moments = sorted((random.uniform(0, 1) + (turn + number) % 4, number) for number in range(4))
             for moment, number in moments:
                 time.sleep(max(began + moment - time.time(), 0))
                 running[number].process.kill()
@@ -70,20 +70,18 @@ def test_captures_killed_at_twenty_moments_keep_all_but_the_last_second_and_the_
     finally:
         flood.kill()
         flood.wait()
-    missing.sort()
-    assert missing[len(missing) // 2] < 1
-    assert missing[len(missing) * 9 // 10] < 2  # on a busy machine, where all may stand still for a moment
-    not_empty = 0
+    assert sorted(missing)[len(missing) // 2] < 1
+    assert max(missing) < 2  # on a busy machine
     for folder in folders:
         assert Running(netns, folder, "--interface", "v1").end(signal.SIGINT)[0] == 0
-        for pcap in folder.rglob("*.pcap"):
-            numbers = [int.from_bytes(frame[42:46], "big") for frame in frames_of(pcap)]
-            assert [pair for pair in itertools.pairwise(numbers) if pair[1] != pair[0] + 1] == []
-            not_empty += bool(numbers)
+        kept = [frames_of(pcap) for pcap in folder.rglob("*.pcap")]
+        assert sum(1 for one in kept if one) >= 3
+        for one in kept:
+            numbers = [int.from_bytes(frame[42:46], "big") for frame in one]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True
         for table in folder.rglob("*.csv"):
             rows = len(tables.read(table, tables.PACKETS))
-            assert abs(rows - len(frames_of(table.with_suffix(".pcap")))) < 10_000  # one may be a block ahead
-    assert not_empty >= 8  # of the 16: some were killed before they heard anything
+            assert abs(rows - len(frames_of(table.with_suffix(".pcap")))) < 2500  # one may be a block ahead
 
 
 def spawned(netns: str, folder: Path) -> subprocess.Popen[bytes]:
@@ -133,7 +131,6 @@ def test_a_long_capture_is_cut_into_segments_and_only_the_last_are_kept(netns, t
     running = Running(netns, tmp_path, "--interface", "v1", "--filter", "udp", "--rotate-seconds", 0.5, "--keep", 2)
     for number in range(5):
         running.send(udp(bytes([number])))
-        wait_for(lambda number=number: newest_frame(tmp_path / "dataset") == number)
         time.sleep(1.2)
     code, said = running.end(signal.SIGINT)
     assert (code, said.split(" (")[0]) == (0, "5 packets")
@@ -145,19 +142,6 @@ def test_a_long_capture_is_cut_into_segments_and_only_the_last_are_kept(netns, t
     parts = [(folder / "captured_data.csv").read_text().splitlines()[1] for folder in captures]
     assert whole.decode().splitlines()[1:] == [parts[0], parts[1].replace("1,", "2,", 1)]
     assert run_script("extract_features.py", "--input", "dataset/captures").stdout.startswith("2 packets, 0 late")
-
-
-def newest_frame(dataset: Path) -> int:
-    """The number in the last frame that any pcap holds; -1 if none holds any."""
-    return max((frame[42] for pcap in dataset.rglob("*.pcap") for frame in readable(pcap)), default=-1)
-
-
-def readable(pcap: Path) -> list[bytes]:
-    """The frames of a pcap, none if it is being moved or begun."""
-    try:
-        return frames_of(pcap)
-    except tables.InputError:
-        return []
 
 
 def syn(port: int, payload: bytes = b"") -> bytes:
