@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image
 
@@ -163,6 +165,20 @@ def test_every_picture_is_drawn_for_any_traffic(case: str, look: str, recwarn: p
         colours = image.convert("RGB").getcolors(1 << 24)
         assert colours is not None and len(colours) > 3, f"{name} is blank"
     assert [str(w.message) for w in recwarn if "constrained" in str(w.message) or "Glyph" in str(w.message)] == []
+
+
+@pytest.mark.parametrize("look", ["light", "narrow"])
+@pytest.mark.parametrize("case", ["ten seconds", "ten days", "twenty protocols"])
+def test_no_legend_lies_on_a_title(case: str, look: str) -> None:
+    for name, picture in every_picture(*CASES[case], figures.LOOKS[look]).items():
+        picture.canvas.draw()
+        titles = [one.get_window_extent() for axes in picture.axes for one in axes.findobj(Text) if is_title(one, axes)]
+        legends = [one.get_window_extent() for one in picture.findobj(Legend)]
+        assert [name for one in titles for other in legends if one.overlaps(other)] == []
+
+
+def is_title(text: Text, axes: Axes) -> bool:
+    return bool(text.get_text()) and text.get_text() in (axes.get_title(side) for side in ("left", "center", "right"))
 
 
 def test_the_same_table_gives_the_same_bytes_without_a_date_or_a_program_in_them() -> None:

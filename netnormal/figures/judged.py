@@ -19,6 +19,7 @@ from netnormal.figures.look import (
     legend,
     log_ticks,
     picture,
+    place_legend,
     say,
     time_axis,
 )
@@ -38,7 +39,7 @@ def roc(curves: Mapping[str, pd.DataFrame], rate: float, look: Look = LIGHT) -> 
     with picture(look, 4.0) as figure:
         axes = figure.subplots()
         axes.set_title("ROC")
-        if _draw(axes, curves, "false_positive_rate", "recall", look):
+        if _draw(figure, axes, curves, "false_positive_rate", "recall"):
             axes.set_xscale("log")
             axes.set_xlim(rate / 20, 1)
             log_ticks(axes.xaxis, rate / 20, 1)
@@ -55,7 +56,7 @@ def precision_recall(curves: Mapping[str, pd.DataFrame], share: float, look: Loo
     with picture(look, 4.0) as figure:
         axes = figure.subplots()
         axes.set_title("Precision and recall")
-        if _draw(axes, curves, "recall", "precision", look):
+        if _draw(figure, axes, curves, "recall", "precision"):
             axes.axhline(share, color=look.muted, linewidth=0.8)
             axes.annotate(" by chance", (0, share), (0, 2), textcoords="offset points", color=look.muted, fontsize=8.5)
             axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
@@ -123,7 +124,7 @@ def score_timeline(table: pd.DataFrame, bin_s: float, attacks: pd.DataFrame, loo
     return figure
 
 
-def _draw(axes: Axes, curves: Mapping[str, pd.DataFrame], x: str, y: str, look: Look) -> bool:
+def _draw(figure: Picture, axes: Axes, curves: Mapping[str, pd.DataFrame], x: str, y: str) -> bool:
     """Each curve; says so and returns False if there is none."""
     if not any(len(curve) for curve in curves.values()):
         say(axes, "needs attack packets and benign ones")
@@ -132,7 +133,7 @@ def _draw(axes: Axes, curves: Mapping[str, pd.DataFrame], x: str, y: str, look: 
         width = 2.4 if dash == "-" else 1.4
         words = name.replace("_", " ")
         axes.plot(curve[x], curve[y], colour, linestyle=dash, linewidth=width, drawstyle="steps-post", label=words)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves) if look.width > 6 else 2)
+    place_legend(figure, axes.get_lines(), length=2.0, narrow_columns=2)  # dashes need a length to be seen
     return True
 
 

@@ -13,6 +13,7 @@ import matplotlib
 import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -212,11 +213,16 @@ def say(axes: Axes, words: str) -> None:
 
 
 def legend(figure: Picture, entries: Sequence[tuple[str, str]]) -> None:
-    """Where no data is: beside the title, or below everything on a narrow picture."""
-    handles = [Patch(color=colour, label=name) for name, colour in entries]
-    more: dict[str, Any] = {"handles": handles, "handlelength": 1.0, "columnspacing": 1.2, "borderaxespad": 0.3}
+    """What each colour stands for, by name."""
+    place_legend(figure, [Patch(color=colour, label=name) for name, colour in entries])
+
+
+def place_legend(figure: Picture, handles: Sequence[Artist], length: float = 1.0, narrow_columns: int = 4) -> None:
+    """A legend where no data is: beside the title, or below everything on a narrow picture. length : of what stands
+    before each name, in letters."""
+    more: dict[str, Any] = {"handles": handles, "handlelength": length, "columnspacing": 1.2, "borderaxespad": 0.3}
     if figure.look.narrow:
-        figure.legend(loc="outside lower left", ncols=4, **more)
+        figure.legend(loc="outside lower left", ncols=narrow_columns, **more)
     else:
         figure.axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(handles), **more)
 
